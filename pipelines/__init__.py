@@ -1,0 +1,1 @@
+"""I/O: HTTP, dlt, DuckDB and the command line."""

@@ -1,0 +1,1 @@
+"""A HubSpot portal on loopback, for the demo, the tests and users' own jobs."""

@@ -1,0 +1,1 @@
+"""Plain DuckDB SQL: views for analysts and checks that return offending rows."""
