@@ -1,0 +1,200 @@
+"""What stands before every endpoint, sign-in, limits and scopes, and what every answer gets.
+
+Every answer passes `Gate.answer`; faults, when there are any, belong there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from pipelines.simulator import account
+from pipelines.simulator.limits import Arrival, Limits, Statistics
+from pipelines.simulator.portal import TYPE_IDS, Portal
+from pipelines.simulator.wire import Answer, Call, Refusal, correlation_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+
+    from pipelines.simulator.variants import Variants
+
+UNSUPPORTED_MEDIA: Final = 415
+TOO_MANY: Final = 429
+
+_JSON: Final = "application/json;charset=utf-8"
+_SCOPES_PAGE: Final = "https://developers.hubspot.com/scopes"
+_NO_CREDENTIALS: Final = (
+    "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can "
+    "find more details at https://developers.hubspot.com/docs/methods/auth/oauth-overview"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint, without the part of the path that differs by API version.
+
+    `name` is what statistics call it; any one of `scopes` opens it.
+    """
+
+    name: str
+    method: str
+    path: str
+    handler: Callable[[Call], Answer]
+    scopes: tuple[str, ...]
+
+    @property
+    def is_search(self) -> bool:
+        """Whether the limit of search applies, not that of the others."""
+        return self.name == "search"
+
+
+class Gate:
+    """Lets requests through to the endpoints, or answers in their place."""
+
+    def __init__(
+        self,
+        portal: Portal,
+        limits: Limits,
+        *,
+        latency_s: float,
+        token: str | None,
+        scopes: frozenset[str],
+        variants: Variants,
+    ) -> None:
+        self.statistics = Statistics()
+        self._portal = portal
+        self._limits = limits
+        self._latency_s = latency_s
+        self._token = token
+        self._scopes = scopes
+        self._variants = variants
+
+    def route(self, base: str, version: str, endpoint: Endpoint) -> Route:
+        """Where an endpoint answers under the paths of one API version."""
+
+        async def respond(request: Request) -> Response:
+            return await self.answer(request, version, endpoint)
+
+        return Route(base + endpoint.path, respond, methods=[endpoint.method])
+
+    async def answer(self, request: Request, version: str, endpoint: Endpoint) -> Response:
+        """The one place that every JSON answer goes through."""
+        at_s = self._limits.clock()
+        self.statistics.arrive(endpoint.name, at_s)
+        try:
+            self._admit(request, endpoint, at_s)
+            answer = endpoint.handler(await self._call(request, version))
+        except Refusal as refusal:
+            answer = Answer(refusal.body, refusal.status)
+        if self._latency_s:
+            await asyncio.sleep(self._latency_s)
+        self.statistics.arrivals.append(
+            Arrival(at_s, endpoint.name, _object_type(request), answer.status)
+        )
+        return self._response(endpoint, answer)
+
+    def daily_usage(self, _: Call) -> Answer:
+        """How much of the day's limit is used."""
+        return Answer(account.daily_usage(self._limits))
+
+    async def _call(self, request: Request, version: str) -> Call:
+        return Call(
+            portal=self._portal,
+            variants=self._variants,
+            version=version,
+            path=request.path_params,
+            query=request.query_params,
+            body=await request.body(),
+        )
+
+    def _admit(self, request: Request, endpoint: Endpoint, at_s: float) -> None:
+        self._check_token(request)
+        policy = self._limits.refusal(is_search=endpoint.is_search, at_s=at_s)
+        if policy:
+            self.statistics.refused[policy] += 1
+            raise _too_many(policy)
+        enough = set(endpoint.scopes)
+        if _object_type(request) == "calls":
+            enough |= {scope.replace("contacts", "calls") for scope in enough}
+        if not self._scopes & enough:
+            raise self._missing_scopes(list(endpoint.scopes))
+        if not _is_json(request):
+            raise Refusal(415, "Unsupported Media Type")
+
+    def _check_token(self, request: Request) -> None:
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        is_known = self._token is None or token.strip() == self._token
+        if kind.lower() != "bearer" or not token.strip() or not is_known:
+            raise Refusal(401, _NO_CREDENTIALS, category="INVALID_AUTHENTICATION")
+
+    def _missing_scopes(self, scopes: list[str]) -> Refusal:
+        required = "One or more of the following scopes are required."
+        if self._variants.missing_scopes == "context":
+            context = {"requiredGranularScopes": scopes, "links": [_SCOPES_PAGE]}
+            return Refusal(403, required, context=context, category="MISSING_SCOPES")
+        return Refusal(
+            403,
+            "This app hasn't been granted all required scopes to make this call. "
+            f"Read more about required scopes here: {_SCOPES_PAGE}.",
+            errors=[{"message": required, "context": {"requiredGranularScopes": scopes}}],
+            links={"scopes": _SCOPES_PAGE},
+            category="MISSING_SCOPES",
+        )
+
+    def _response(self, endpoint: Endpoint, answer: Answer) -> Response:
+        if answer.status == UNSUPPORTED_MEDIA:
+            is_html = self._variants.unsupported_media_body == "html"
+            return html_page(UNSUPPORTED_MEDIA) if is_html else Response(status_code=answer.status)
+        reference = correlation_id()
+        body = answer.body
+        headers = {"Content-Type": _JSON, "X-HubSpot-Correlation-Id": reference}
+        headers |= self._limits.headers(is_search=endpoint.is_search)
+        if answer.status == TOO_MANY and self._variants.retry_after is not None:
+            headers["Retry-After"] = str(self._variants.retry_after)
+        if body.get("status") == "error":
+            body = {**body, "correlationId": reference}
+        return Response(msgspec.json.encode(body), answer.status, headers)
+
+
+def _too_many(policy: str) -> Refusal:
+    """429 in the body that each limit has; they differ in more than the message."""
+    if policy == "SECONDLY":
+        return Refusal(TOO_MANY, "You have reached your secondly limit.", category="RATE_LIMITS")
+    if policy == "DAILY":
+        return Refusal(
+            TOO_MANY,
+            "You have reached your daily limit.",
+            errorType="RATE_LIMIT",
+            policyName=policy,
+            requestId=correlation_id(),
+        )
+    return Refusal(
+        TOO_MANY,
+        "You have reached your ten_secondly_rolling limit.",
+        errorType="RATE_LIMIT",
+        policyName=policy,
+        groupName="publicapi:private_app-api-calls-ten-secondly:1512050:26892217",
+    )
+
+
+def _is_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "application/json")
+    return request.method != "POST" or kind.lower().startswith("application/json")
+
+
+def _object_type(request: Request) -> str:
+    named = str(request.path_params.get("object_type", ""))
+    return TYPE_IDS.get(named, named)
+
+
+def html_page(status: int) -> Response:
+    """An error as HubSpot's front door gives it: a page, not JSON."""
+    page = f"<html><head><title>{status}</title></head><body><h1>Error {status}</h1></body></html>"
+    return HTMLResponse(page, status, headers={"CF-Ray": "9a0b1c2d3e4f5a6b-FRA"})

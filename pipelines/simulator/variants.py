@@ -1,0 +1,44 @@
+"""What HubSpot does where nobody has recorded it: each unknown a setting, the likeliest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variants:
+    """How the simulator behaves where the truth is unknown or differs by account.
+
+    Attributes:
+        duplicate_ids: The same id twice in batch/read: one result, or 400.
+        not_numeric_id: Text as id without `idProperty`: among the missing ids, or 400.
+        empty_inputs: batch/read without inputs: 200 and no results, or 400.
+        result_order: Of batch/read: by record id, or shuffled, the same way each time.
+        missing_ids_2026_09: Status of a partial batch/read on the 2026-09 paths.
+        list_limit_above_maximum: GET list with a limit that is too high.
+        list_after_not_numeric: GET list with `after` that is not an id.
+        unset_property: A property never set: null, or left out.
+        missing_scopes: Where 403 names the scopes: inside `errors`, or in `context`.
+        retry_after: Header on 429, in seconds; None sends none.
+        unsupported_media_body: Body of 415.
+        search_index_lag_s: Search does not find records changed within so many seconds of
+            the portal's time.
+        search_body_limit: Longest search body in characters; None for no limit.
+        unset_matches_not: Whether NEQ and NOT_IN match records without a value.
+    """
+
+    duplicate_ids: Literal["one result", "400"] = "one result"
+    not_numeric_id: Literal["missing", "400"] = "missing"
+    empty_inputs: Literal["200", "400"] = "200"
+    result_order: Literal["by id", "shuffled"] = "by id"
+    missing_ids_2026_09: Literal[207, 200] = 207
+    list_limit_above_maximum: Literal["400", "clamp"] = "400"
+    list_after_not_numeric: Literal["400", "first page"] = "400"
+    unset_property: Literal["null", "absent"] = "null"
+    missing_scopes: Literal["errors", "context"] = "errors"
+    retry_after: int | None = None
+    unsupported_media_body: Literal["html", "empty"] = "html"
+    search_index_lag_s: float = 0.0
+    search_body_limit: int | None = None
+    unset_matches_not: bool = False

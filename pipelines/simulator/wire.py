@@ -1,0 +1,118 @@
+"""Requests as handlers see them, answers as they give them, refusals in HubSpot's envelope."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from pipelines.simulator.portal import TYPE_IDS, Portal
+from pipelines.simulator.values import epoch_ms, iso
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from starlette.datastructures import QueryParams
+
+    from pipelines.simulator.definitions import Json
+    from pipelines.simulator.records import Records
+    from pipelines.simulator.variants import Variants
+
+PORTAL_ID: Final = 44237313
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that passed the gate."""
+
+    portal: Portal
+    variants: Variants
+    version: str
+    path: Mapping[str, str]
+    query: QueryParams
+    body: bytes
+
+    @property
+    def records(self) -> Records:
+        """The records of the object type in the path, which may be its name or type id.
+
+        Raises:
+            Refusal: 400, the portal has no such object type.
+        """
+        named = self.path["object_type"]
+        object_type = TYPE_IDS.get(named, named)
+        if object_type not in self.portal.records:
+            raise Refusal(400, f"Unable to infer object type from: {named}")
+        return self.portal.records[object_type]
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether the query asks for archived records or definitions."""
+        return self.query.get("archived", "false").lower() == "true"
+
+    def names(self, key: str) -> list[str]:
+        """Property names from the query, comma-separated or repeated."""
+        return [name for value in self.query.getlist(key) for name in value.split(",") if name]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handler answers with; `body` is encoded as JSON."""
+
+    body: Json
+    status: int = 200
+
+
+class Refusal(Exception):  # noqa: N818
+    """An answer of 4xx in HubSpot's error envelope; the gate adds the correlation id."""
+
+    def __init__(self, status: int, message: str, **more: Any) -> None:  # noqa: ANN401
+        super().__init__(message)
+        self.status = status
+        self.body: Json = {"status": "error", "message": message, **more}
+
+
+def invalid(message: str, **more: Any) -> Refusal:  # noqa: ANN401
+    """400 VALIDATION_ERROR."""
+    return Refusal(400, message, category="VALIDATION_ERROR", **more)
+
+
+def decoded(body: bytes, kind: type[T]) -> T:
+    """The body as `kind`.
+
+    Raises:
+        Refusal: 400, not JSON or not of that shape.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise Refusal(400, f"Invalid input JSON on line 1, column 1: {exc}") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise Refusal(400, f"Invalid input JSON on line 1, column 1: {exc}") from exc
+
+
+def required(missing: Sequence[str]) -> Refusal:
+    """400 for fields that the body lacks."""
+    fields = ", ".join(missing)
+    return invalid(
+        f"Invalid input JSON on line 1, column 1. Some required fields were not set: [{fields}]"
+    )
+
+
+def now_iso() -> str:
+    """The wall clock as HubSpot prints it, for `startedAt` and its like."""
+    return iso(epoch_ms(datetime.now(UTC)))
+
+
+def correlation_id() -> str:
+    """A new UUID of version 7, as HubSpot's newer ones are."""
+    milliseconds = int(time.time() * 1000)
+    number = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
+    number = number & ~(0xF << 76) | 7 << 76
+    return str(UUID(int=number & ~(0b11 << 62) | 0b10 << 62))
