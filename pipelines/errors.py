@@ -9,6 +9,7 @@
       . AuthError          3  401 and 403: every later request would fail alike
   + IncompleteError        4  the sums of a run differ; run the same command again
   + WarehouseError         5  locked, unreadable or unwritable
+  + Interrupted          130  stopped by Ctrl-C or SIGTERM; the checkpoint is kept
 
 A record HubSpot does not have and a value that does not parse are not here:
 they are rows in the table `errors`, and the run goes on.
@@ -90,3 +91,9 @@ class WarehouseError(CrmError):
     """The warehouse is locked, unreadable or unwritable; fetched data is kept for the next run."""
 
     exit_code = 5
+
+
+class Interrupted(CrmError):
+    """Stopped by Ctrl-C or SIGTERM; what was read has landed and the next run goes on there."""
+
+    exit_code = 130

@@ -1,0 +1,204 @@
+"""From the bytes of an answer to the structs in `wire`.
+
+An optional field of another type than documented never fails an answer: a
+second, slower reading keeps what it can, numbers and objects as text. What an
+answer is useless without is required: a batch has a list of results, a listed
+record has an id.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, get_args, get_origin
+
+import msgspec
+
+from pipelines.hubspot.wire import (
+    AccountDetails,
+    BatchEnvelope,
+    DailyUsage,
+    ErrorBody,
+    ListPage,
+    SearchPage,
+)
+
+
+class UnreadableError(ValueError):
+    """The body is not what the endpoint answers with. The text says why, and quotes nothing."""
+
+
+class _Id(msgspec.Struct, frozen=True, gc=False):
+    id: str | int
+
+
+class _Next(msgspec.Struct, frozen=True, gc=False):
+    after: str | int | None = None
+
+
+class _Paging(msgspec.Struct, frozen=True):
+    next: _Next | None = None
+
+
+class _Page(msgspec.Struct, frozen=True):
+    results: list[_Id]
+    paging: _Paging | None = None
+    total: int | None = None
+
+    def ids(self) -> list[str]:
+        return [str(record.id) for record in self.results]
+
+    def after(self) -> str | None:
+        following = self.paging.next if self.paging else None
+        return str(following.after) if following and following.after is not None else None
+
+
+class _Results(msgspec.Struct, frozen=True):
+    results: list[dict[str, Any]]
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+_ENVELOPE = msgspec.json.Decoder(BatchEnvelope)
+_PAGE = msgspec.json.Decoder(_Page)
+_RESULTS = msgspec.json.Decoder(_Results)
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ANYTHING = msgspec.json.Decoder()
+# RecursionError: thousands of nested brackets.
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def batch_envelope(body: bytes) -> BatchEnvelope:
+    """The envelope of a batch answer, 200 and 207 alike.
+
+    Raises:
+        UnreadableError: Not UTF-8, not a JSON object, or without a list of results.
+    """
+    if not _is_utf8(body):  # the results stay undecoded, so nothing else would look
+        raise UnreadableError("not UTF-8")
+    envelope = _tolerant(_ENVELOPE, BatchEnvelope, body)
+    if bytes(memoryview(envelope.results)[:1]) != b"[":
+        raise UnreadableError("`results` is not a list")
+    return envelope
+
+
+def list_page(body: bytes) -> ListPage:
+    """Ids and next page of a list of records."""
+    page = _strict(_PAGE, body)
+    return ListPage(ids=page.ids(), after=page.after())
+
+
+def search_page(body: bytes) -> SearchPage:
+    """Total, ids and next page of a search."""
+    page = _strict(_PAGE, body)
+    if page.total is None:
+        raise UnreadableError("`total` is missing")
+    return SearchPage(total=page.total, ids=page.ids(), after=page.after())
+
+
+def properties(body: bytes) -> list[dict[str, Any]]:
+    """Property definitions, as HubSpot sends them."""
+    return _strict(_RESULTS, body).results
+
+
+def account(body: bytes) -> AccountDetails:
+    """Account details."""
+    return _tolerant(msgspec.json.Decoder(AccountDetails), AccountDetails, body)
+
+
+def daily_usage(body: bytes) -> list[DailyUsage]:
+    """One entry for each daily quota."""
+    return [_loose_struct(DailyUsage, item) for item in _strict(_RESULTS, body).results]
+
+
+def error_body(body: bytes) -> ErrorBody | None:
+    """The body of an error, or None when it is not a JSON object (HTML, or empty)."""
+    try:
+        return _tolerant(msgspec.json.Decoder(ErrorBody), ErrorBody, body)
+    except UnreadableError:
+        return None
+
+
+def _strict(decoder: msgspec.json.Decoder[S], body: bytes) -> S:
+    try:
+        return decoder.decode(body)
+    except _BROKEN as exc:
+        raise UnreadableError(_why(exc)) from None
+
+
+def _tolerant(decoder: msgspec.json.Decoder[S], kind: type[S], body: bytes) -> S:
+    """By schema; where a field has another type than the schema says, field by field."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        pass
+    except _BROKEN as exc:
+        raise UnreadableError(_why(exc)) from None
+    try:
+        return _by_field(kind, _FIELDS.decode(body))
+    except _BROKEN as exc:
+        raise UnreadableError(_why(exc)) from None
+
+
+def _why(exc: Exception) -> str:
+    # msgspec names the path and the types, never a value; the codec error of a
+    # bad byte holds the whole body, so its text alone is taken.
+    return "nested too deeply" if isinstance(exc, RecursionError) else str(exc)
+
+
+def _is_utf8(body: bytes) -> bool:
+    if body.isascii():
+        return True
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _by_field(kind: type[S], raw: dict[str, msgspec.Raw]) -> S:
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        if field.encode_name not in raw:
+            if field.required:
+                raise msgspec.ValidationError(f"`{field.encode_name}` is missing")
+            continue
+        value = raw[field.encode_name]
+        keep = field.type is msgspec.Raw
+        values[field.name] = value if keep else _loose(field.type, _ANYTHING.decode(value))
+    return kind(**values)
+
+
+def _loose_struct(kind: type[S], value: object) -> S:
+    if not isinstance(value, dict):
+        return kind(message=_text(value))  # only errors come as a list of structs
+    return kind(
+        **{
+            field.name: _loose(field.type, value[field.encode_name])
+            for field in msgspec.structs.fields(kind)
+            if field.encode_name in value
+        }
+    )
+
+
+def _loose(kind: object, value: object) -> object:
+    """`value` as near to the type `kind` as it comes."""
+    if get_origin(kind) is list:
+        items = value if isinstance(value, list) else [] if value is None else [value]
+        return [_loose_struct(get_args(kind)[0], item) for item in items]
+    if kind == str | None:
+        return _text(value)
+    if kind == int | None:
+        return _whole(value)
+    return value
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def _whole(value: object) -> int | None:
+    try:
+        return int(value) if isinstance(value, (int, str)) else None
+    except ValueError:
+        return None

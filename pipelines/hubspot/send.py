@@ -1,0 +1,158 @@
+"""One request through limits, retries and the judgement of its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+
+from pipelines.errors import HubSpotError, TerminalError, TransientError
+from pipelines.hubspot import answers, decode
+from pipelines.hubspot.answers import URL_SETTING, Answer
+from pipelines.hubspot.retry import TOO_MANY_REQUESTS, RetryPolicy, repeat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipelines.hubspot.auth import Token
+    from pipelines.hubspot.limits import Limits, RollingWindow
+
+# A wrong base URL should not take the whole of `RetryPolicy` to be found out.
+FIRST_CONTACT_ATTEMPTS = 3
+FIRST_CONTACT_TOTAL_S = 5.0
+UNREACHABLE = "UNREACHABLE"
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a client has sent so far; `waited_s` is the sum of the waits before repeats."""
+
+    requests: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    waited_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request through all its attempts."""
+
+    method: str
+    path: str
+    window: RollingWindow
+    content: bytes | None = None
+    requested_at: datetime | None = None
+    sent_at: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Method and path, for messages."""
+        return f"{self.method} {self.path.partition('?')[0]}"
+
+
+class Sender:
+    """Sends requests for `HubSpotClient`, which says what it raises."""
+
+    def __init__(
+        self, http: httpx.AsyncClient, *, token: Token, limits: Limits, retry: RetryPolicy
+    ) -> None:
+        self._http = http
+        self._token = token
+        self._limits = limits
+        self._retry = retry
+        self._first_contact = replace(
+            retry,
+            attempts=min(retry.attempts, FIRST_CONTACT_ATTEMPTS),
+            total_s=min(retry.total_s, FIRST_CONTACT_TOTAL_S),
+        )
+        self._reached = False
+        self.base_url = str(http.base_url.copy_with(username=None, password=None)).rstrip("/")
+        self.usage = Usage()
+
+    async def send(self, exchange: Exchange, parse: Callable[[bytes], T]) -> tuple[T, Answer, int]:
+        """The parsed body, its answer, and the number of attempts that took.
+
+        A 2xx that `parse` cannot read is an attempt that failed, like a 5xx.
+        """
+
+        async def attempt() -> tuple[T, Answer]:
+            answer = await self._answer(exchange)
+            if not answer.ok:
+                raise answers.refusal(answer)
+            try:
+                return parse(answer.body), answer
+            except decode.UnreadableError as exc:
+                raise answers.unreadable(answer, str(exc)) from None
+
+        (parsed, answer), attempts = await repeat(
+            attempt, self._retry, bounds=self._bounds, on_wait=self._count_wait
+        )
+        return parsed, answer, attempts
+
+    async def _answer(self, exchange: Exchange) -> Answer:
+        """One request, sent once."""
+        request = self._http.build_request(
+            exchange.method,
+            self.base_url + exchange.path,
+            content=exchange.content,
+            # In one expression: a traceback that shows locals shows no token.
+            headers={
+                "content-type": "application/json",
+                "authorization": "Bearer " + await self._token.bearer(),
+            },
+        )
+        window = exchange.window
+        async with window.slot() as slot:
+            self._count_request(exchange)
+            try:
+                response = await self._http.send(request)
+            except httpx.HTTPError as exc:
+                raise self._no_answer(exc, exchange) from exc
+        self._reached = True
+        headers = {
+            name.lower().decode("latin-1"): value.decode("latin-1")
+            for name, value in response.headers.raw
+        }
+        self._limits.observe(headers, slot if window is self._limits.main else None)
+        answer = Answer(
+            response.status_code, headers, response.content, exchange.name, self.base_url
+        )
+        self.usage.rate_limited += answer.status == TOO_MANY_REQUESTS
+        return answer if answer.ok and not answer.is_html else _without_token(answer, request)
+
+    def _no_answer(self, exc: httpx.HTTPError, exchange: Exchange) -> HubSpotError:
+        if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+            return TransientError(
+                f"cannot reach {self.base_url}: {exc}; check the network, or set {URL_SETTING}",
+                category=UNREACHABLE,
+            )
+        if isinstance(exc, httpx.UnsupportedProtocol):
+            return TerminalError(f"{exc}: set {URL_SETTING}")
+        category = "TIMEOUT" if isinstance(exc, httpx.TimeoutException) else "CONNECTION_LOST"
+        return TransientError(
+            f"no whole answer to {exchange.name} from {self.base_url}: {exc}", category=category
+        )
+
+    def _bounds(self, error: TransientError) -> RetryPolicy:
+        first = error.category == UNREACHABLE and not self._reached
+        return self._first_contact if first else self._retry
+
+    def _count_request(self, exchange: Exchange) -> None:
+        self.usage.requests += 1
+        if exchange.requested_at is None:
+            exchange.requested_at = datetime.now(UTC)
+            exchange.sent_at = self._retry.clock()
+
+    def _count_wait(self, wait_s: float) -> None:
+        self.usage.retries += 1
+        self.usage.waited_s += wait_s
+
+
+def _without_token(answer: Answer, request: httpx.Request) -> Answer:
+    """An answer that will be quoted, lest the server has echoed the request."""
+    secret = request.headers["authorization"].removeprefix("Bearer ").encode()
+    return replace(answer, body=answer.body.replace(secret, b"***"))

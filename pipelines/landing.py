@@ -1,0 +1,196 @@
+"""A chunk of answers as the rows of tables: the last step before dlt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from pipelines import ledger
+from pipelines.errors import IncompleteError
+from pipelines.ledger import AliasRow, ErrorRow
+from pipelines.reading import Reading
+from pipelines.stream import Chunk
+from transforms.normalise import INVALID_ID, Normalised, normalise
+from transforms.records import raw_records
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "errors": ("error_id",),
+    "batches": ("batch_id",),
+    "runs": ("run_id",),
+    "properties": ("object_type", "name"),
+    "property_options": ("object_type", "property", "value"),
+    "id_aliases": ("object_type", "old_id"),
+}
+"""The key of each table; of a table not named here it is `id`."""
+
+JSON_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "errors": ("context",),
+    "properties": ("previous_columns",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """Rows for one table. `append`: the table cannot have their keys yet, so none is replaced."""
+
+    table: str
+    rows: pa.Table
+    json_columns: tuple[str, ...] = ()
+    append: bool = False
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The table's key."""
+        return KEYS.get(self.table, ("id",))
+
+    def hints(self) -> dict[str, Any]:
+        """What dlt has to know: key, disposition, and which text is JSON."""
+        names = (*self.json_columns, *JSON_COLUMNS.get(self.table, ()))
+        return {
+            "write_disposition": "append" if self.append else "merge",
+            "primary_key": self.key,
+            "columns": {name: {"name": name, "data_type": "json"} for name in names},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A chunk ready to land, and its sums: every id asked for is in exactly one of three."""
+
+    reading: Reading
+    rows: pa.Table
+    errors: tuple[ErrorRow, ...]
+    aliases: tuple[AliasRow, ...]
+    batches: pa.Table
+    asked: int
+    loaded: int
+    merged: int
+    failed: int
+    archived: int
+    rejected: int
+    winners: frozenset[str]  # records that came in place of merged-away ids
+    is_fresh: bool  # no id asked for can have come before in the run
+    is_new: bool  # besides, no record came that was not asked for
+
+    def landings(
+        self,
+        *,
+        run_id: str,
+        seen_at: datetime,
+        is_first: bool = False,
+        append: bool = False,
+        known_errors: Callable[[pa.Table], pa.Table] = lambda errors: errors,
+    ) -> list[Landing]:
+        """Rows for the tables of this chunk; tables that get none are left out.
+
+        Args:
+            run_id: For `errors`.
+            seen_at: The same.
+            is_first: Keep tables that get no rows, so that there are such tables to query.
+            append: The object's table has none of these ids yet.
+            known_errors: Gives rows of `errors` what an earlier run wrote there.
+        """
+        errors = ledger.errors_table(self.errors, run_id=run_id, seen_at=seen_at)
+        made = [
+            Landing(
+                self.reading.object_type,
+                self.rows,
+                self.reading.json_columns,
+                append=append,
+            ),
+            Landing("batches", self.batches, append=True),
+            Landing("errors", known_errors(errors)),
+            Landing("id_aliases", ledger.table_of(self.aliases, ledger.ID_ALIASES)),
+        ]
+        return [landing for landing in made if landing.rows.num_rows or is_first]
+
+
+def typed(chunk: Chunk, reading: Reading, *, seen_at: datetime) -> Typed:
+    """Type a chunk: rows for the object's table, and everything that is not in a row as errors.
+
+    Args:
+        chunk: Accounted batches.
+        reading: The columns; `fitted` to the first values if this is the first chunk.
+        seen_at: The moment to write down, UTC.
+
+    Raises:
+        IncompleteError: Rows are missing that HubSpot sent.
+    """
+    wanted = {object_id for batch in chunk.batches for object_id in batch.loaded}
+    aliases = {old: new for batch in chunk.batches for old, new in batch.aliases.items()}
+    strangers = _union(batch.unasked for batch in chunk.batches)
+    is_fresh = all(batch.page.is_fresh for batch in chunk.batches)
+    normalised = normalise(
+        _distinct(raw_of(chunk, reading), wanted | set(aliases.values()), strangers),
+        reading.columns,
+        object_type=reading.object_type,
+    )
+    rejects = _reject_rows(normalised.rejects, reading.object_type)
+    unloadable = {row.object_id for row in rejects if row.category == INVALID_ID}
+    expected = len(wanted | set(aliases.values())) - len(unloadable)
+    if normalised.rows.height != expected:
+        raise IncompleteError(
+            f"{expected} {reading.object_type} were received but {normalised.rows.height} typed: "
+            "nothing of this chunk was loaded; run the same command again"
+        )
+    failures = [row for batch in chunk.batches for row in batch.errors]
+    return Typed(
+        reading=reading,
+        rows=_rows(normalised, seen_at),
+        errors=(*failures, *rejects),
+        aliases=tuple(
+            AliasRow(reading.object_type, int(old), int(new), seen_at)
+            for old, new in aliases.items()
+            if old.isdecimal() and new.isdecimal()
+        ),
+        batches=ledger.table_of(
+            [row for batch in chunk.batches for row in batch.requests], ledger.BATCHES
+        ),
+        asked=chunk.asked,
+        loaded=len(wanted - unloadable),
+        merged=len(aliases),
+        failed=len(failures) + len(unloadable & wanted),
+        archived=int(normalised.rows["archived"].sum()),
+        rejected=len(rejects) - len(unloadable),
+        winners=frozenset(aliases.values()),
+        is_fresh=is_fresh,
+        is_new=is_fresh and not strangers,
+    )
+
+
+def raw_of(chunk: Chunk, reading: Reading) -> pl.DataFrame:
+    """Every record of a chunk as text columns."""
+    answers = [answer for batch in chunk.batches for answer in batch.results]
+    return raw_records(answers, reading.properties)
+
+
+def _distinct(raw: pl.DataFrame, wanted: set[str], strangers: set[str]) -> pl.DataFrame:
+    """One row per record, the last one sent, and none that nobody asked for."""
+    if strangers - wanted:
+        raw = raw.filter(pl.col("@id").is_in(list(wanted)))
+    return raw.unique("@id", keep="last", maintain_order=True) if raw.height != len(wanted) else raw
+
+
+def _rows(normalised: Normalised, seen_at: datetime) -> pa.Table:
+    rows = normalised.rows
+    synced_at = pl.lit(seen_at).dt.cast_time_unit("us").alias("synced_at")
+    table = rows.select(*rows.columns[:5], synced_at, *rows.columns[5:]).to_arrow()
+    # dlt takes the key for not null, and warns where Arrow does not say the same.
+    key = table.schema.field("id").with_nullable(nullable=False)
+    return table.cast(table.schema.set(0, key))
+
+
+def _reject_rows(rejects: pl.DataFrame, object_type: str) -> list[ErrorRow]:
+    return [
+        ErrorRow(object_type=object_type, stage="normalise", **reject)
+        for reject in rejects.iter_rows(named=True)
+    ]
+
+
+def _union(sets: Iterable[frozenset[str]]) -> set[str]:
+    return set().union(*sets)

@@ -1,0 +1,94 @@
+"""What a run asks the warehouse about earlier ones: columns, checkpoints, errors, counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.ledger import ERRORS
+from pipelines.reading import KnownColumns
+from pipelines.warehouse import Warehouse, quoted
+from transforms.definitions import Kind
+
+
+_KINDS = {kind.sql_type: kind for kind in Kind}
+
+
+def known_columns(warehouse: Warehouse, object_type: str) -> KnownColumns:
+    """The columns of an object's table by property and kind; the one in use comes last."""
+    if not warehouse.has_table("properties"):
+        return {}
+    rows = warehouse.query(
+        "select name, column_name, column_type, previous_columns from crm.properties "
+        "where object_type = ? and (column_name is not null or previous_columns is not null)",
+        object_type,
+    ).to_pylist()
+    return {row["name"]: _by_kind(row) for row in rows}
+
+
+def _by_kind(row: Mapping[str, Any]) -> dict[Kind, str]:
+    columns = json.loads(row["previous_columns"] or "[]")
+    if row["column_name"]:
+        columns.append({"column_name": row["column_name"], "column_type": row["column_type"]})
+    return {_KINDS[column["column_type"]]: column["column_name"] for column in columns}
+
+
+def count_rows(warehouse: Warehouse, table: str, *, synced_since: datetime | None = None) -> int:
+    """Rows of an object's table, all or those landed at or after a moment; 0 without a table."""
+    if not warehouse.has_table(table):
+        return 0
+    sql = f"select count(*) as rows from crm.{quoted(table)}"  # noqa: S608  (quoted)
+    if synced_since is None:
+        found = warehouse.query(sql)
+    else:
+        found = warehouse.query(f"{sql} where synced_at >= ?", synced_since)
+    return int(found["rows"][0].as_py())
+
+
+def with_first_seen(warehouse: Warehouse, errors: pa.Table) -> pa.Table:
+    """The same rows of `errors`; one that is in the table already keeps its `first_seen_at`."""
+    if not errors.num_rows or not warehouse.has_table("errors"):
+        return errors
+    known = warehouse.query(
+        "select error_id, first_seen_at from crm.errors "
+        "where error_id in (select unnest(?::varchar[]))",
+        errors["error_id"].to_pylist(),
+    )
+    at = dict(zip(known["error_id"].to_pylist(), known["first_seen_at"], strict=True))
+    position = errors.schema.get_field_index("first_seen_at")
+    firsts = [
+        at.get(error_id, seen)
+        for error_id, seen in zip(
+            errors["error_id"].to_pylist(), errors["first_seen_at"], strict=True
+        )
+    ]
+    moments = pa.array([moment.as_py() for moment in firsts], ERRORS.field(position).type)
+    return errors.set_column(position, ERRORS.field(position), moments)
+
+
+def resolve_errors(
+    warehouse: Warehouse, object_type: str, *, since: datetime, now: datetime
+) -> None:
+    """Mark as resolved what did not fail again: errors of records that landed since then."""
+    if warehouse.has_table("errors") and warehouse.has_table(object_type):
+        warehouse.execute(
+            "update crm.errors set resolved_at = ? "  # noqa: S608  (quoted)
+            "where resolved_at is null and object_type = ? and last_seen_at < ? "
+            "and try_cast(object_id as bigint) in "
+            f"(select id from crm.{quoted(object_type)} where synced_at >= ?)",
+            now, object_type, since, since,
+        )  # fmt: skip
+
+
+def close_stale_runs(warehouse: Warehouse, *, now: datetime) -> None:
+    """Call a run `interrupted` that is still `running` although nobody is at work here."""
+    if warehouse.has_table("runs"):
+        warehouse.execute(
+            "update crm.runs set status = 'interrupted', finished_at = ?, "
+            "message = 'the process was killed' where status = 'running'",
+            now,
+        )

@@ -1,0 +1,213 @@
+"""One frozen object with every setting, read through dlt and checked before the first request."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import ConfigError
+from pipelines.hubspot.paths import API_VERSIONS
+from transforms.definitions import Kind
+
+OBJECT_TYPES = ("contacts", "calls")
+"""What can be synced, as HubSpot names it in its paths."""
+
+DEFAULT_BASE_URL = "https://api.hubapi.com"
+DEFAULT_API_VERSION = "v3"
+DEFAULT_SEARCH_REQUESTS_PER_S = 5  # HubSpot: per account, shared by all its apps
+DEFAULT_WAREHOUSE = "crm.duckdb"
+SECTION = "sources.hubspot"
+
+_KEYS = frozenset(
+    {"access_token", "base_url", "api_version", "requests_per_10s", "search_requests_per_s"}
+)
+_OBJECT_KEYS = frozenset({"properties", "exclude_properties", "types"})
+_MAX_REQUESTS_PER_10S = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSettings:
+    """What to read of one object type; names and globs are HubSpot's property names."""
+
+    properties: tuple[str, ...] = ("*",)
+    exclude_properties: tuple[str, ...] = ()
+    types: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of a run. The token is masked wherever this is printed.
+
+    `requests_per_10s` None means: 100 until HubSpot's answers state the app's limit.
+    """
+
+    access_token: str = field(repr=False)
+    base_url: str = DEFAULT_BASE_URL
+    api_version: str = DEFAULT_API_VERSION
+    requests_per_10s: int | None = None
+    search_requests_per_s: int = DEFAULT_SEARCH_REQUESTS_PER_S
+    objects: Mapping[str, ObjectSettings] = field(default_factory=dict)
+
+    def of(self, object_type: str) -> ObjectSettings:
+        """The settings of one object type; the defaults where none are set."""
+        return self.objects.get(object_type, ObjectSettings())
+
+
+def load_settings() -> Settings:
+    """The settings from `.dlt/config.toml`, `.dlt/secrets.toml` and the environment.
+
+    The environment wins, then secrets, then config: dlt's own order.
+
+    Raises:
+        ConfigError: A key is unknown, missing, or has a value that cannot work.
+    """
+    _check_keys()
+    token = _get("access_token")
+    if not token:
+        raise ConfigError(
+            "no HubSpot token: set SOURCES__HUBSPOT__ACCESS_TOKEN, or access_token under "
+            "[sources.hubspot] in .dlt/secrets.toml (or try `crm demo`, which needs no account)"
+        )
+    return Settings(
+        access_token=_text("access_token", token),
+        base_url=_url(_text("base_url", _get("base_url", DEFAULT_BASE_URL))),
+        api_version=_one_of("api_version", _get("api_version", DEFAULT_API_VERSION), API_VERSIONS),
+        requests_per_10s=_optional_count("requests_per_10s"),
+        search_requests_per_s=_optional_count("search_requests_per_s")
+        or DEFAULT_SEARCH_REQUESTS_PER_S,
+        objects={object_type: _object_settings(object_type) for object_type in OBJECT_TYPES},
+    )
+
+
+def warehouse_path(given: Path | None) -> Path:
+    """The DuckDB file to use: the one given, else the configured one, else `crm.duckdb`."""
+    if given is not None:
+        return given
+    import dlt  # slow to import, and `--help` does not need it
+
+    return Path(dlt.config.get("destination.duckdb.credentials", str) or DEFAULT_WAREHOUSE)
+
+
+def known_object_types(names: Iterable[str]) -> tuple[str, ...]:
+    """The object types named, without repeats; all of them when none is named.
+
+    Raises:
+        ConfigError: A name is not one of `OBJECT_TYPES`.
+    """
+    wanted = tuple(dict.fromkeys(names)) or OBJECT_TYPES
+    for name in wanted:
+        if name not in OBJECT_TYPES:
+            raise ConfigError(
+                f"no object type {name!r}{_meant(name, OBJECT_TYPES)}: "
+                f"crm syncs {' and '.join(OBJECT_TYPES)}"
+            )
+    return wanted
+
+
+def _get(key: str, default: object = None) -> Any:
+    import dlt  # slow to import, and `--help` does not need it
+
+    value = dlt.secrets.get(f"{SECTION}.{key}")
+    return default if value is None else value
+
+
+def _object_settings(object_type: str) -> ObjectSettings:
+    types = _get(f"{object_type}.types", {})
+    if not isinstance(types, Mapping):
+        raise _wrong(f"{object_type}.types", types, 'a table such as {hs_call_app_id = "text"}')
+    for name, word in types.items():
+        try:
+            Kind.parse(str(word))
+        except ValueError as exc:
+            raise ConfigError(f"{SECTION}.{object_type}.types.{name}: {exc}") from exc
+    return ObjectSettings(
+        properties=_names(f"{object_type}.properties", ["*"]),
+        exclude_properties=_names(f"{object_type}.exclude_properties", []),
+        types={str(name): str(word) for name, word in types.items()},
+    )
+
+
+def _names(key: str, default: list[str]) -> tuple[str, ...]:
+    value = _get(key, default)
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise _wrong(key, value, 'a list of property names or globs such as ["email", "hs_*"]')
+    return tuple(value)
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{SECTION}.{key} must be text")
+    return value
+
+
+def _url(value: str) -> str:
+    if not value.startswith(("https://", "http://")) or "://" == value[-3:] or " " in value:
+        raise _wrong("base_url", value, f"an address such as {DEFAULT_BASE_URL}")
+    return value.rstrip("/")
+
+
+def _one_of(key: str, value: object, allowed: Iterable[str]) -> str:
+    words = tuple(allowed)
+    if value not in words:
+        raise _wrong(key, value, "one of " + ", ".join(words))
+    return str(value)
+
+
+def _optional_count(key: str) -> int | None:
+    value = _get(key)
+    if value is None:
+        return None
+    try:
+        count = int(str(value))
+    except ValueError:
+        count = 0
+    if not 1 <= count <= _MAX_REQUESTS_PER_10S:
+        raise _wrong(key, value, f"a whole number from 1 to {_MAX_REQUESTS_PER_10S}")
+    return count
+
+
+def _wrong(key: str, value: object, right: str) -> ConfigError:
+    return ConfigError(f"{SECTION}.{key} is {value!r}: it must be {right}")
+
+
+def _check_keys() -> None:
+    """Refuse what nobody reads: a misspelt key would otherwise do nothing, in silence."""
+    for path in _configured():
+        head, *rest = path
+        if head not in OBJECT_TYPES:
+            known: Iterable[str] = {*_KEYS, *OBJECT_TYPES}
+            wrong = head if head not in _KEYS else None
+        else:
+            known, wrong = _OBJECT_KEYS, rest[0] if rest and rest[0] not in _OBJECT_KEYS else None
+        if wrong is not None:
+            raise ConfigError(
+                f"no setting {SECTION}.{'.'.join(path[: len(path)])}{_meant(wrong, known)}; "
+                f"the settings here are {', '.join(sorted(known))}"
+            )
+
+
+def _configured() -> list[tuple[str, ...]]:
+    """Every key set under `sources.hubspot`, from files and environment, as (key, sub-key)."""
+    from dlt.common.configuration.container import Container
+    from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+
+    found: list[tuple[str, ...]] = []
+    for provider in Container()[PluggableRunContext].providers.providers:
+        tree, _ = provider.get_value("hubspot", dict, "", "sources")
+        for key, value in (tree if isinstance(tree, Mapping) else {}).items():
+            below = value if isinstance(value, Mapping) and key in OBJECT_TYPES else {}
+            found += [(key, sub_key) for sub_key in below] or [(key,)]
+    prefix = SECTION.upper().replace(".", "__") + "__"
+    for name in os.environ:
+        if name.startswith(prefix):
+            found.append(tuple(name.removeprefix(prefix).lower().split("__")))
+    return found
+
+
+def _meant(wrong: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(wrong, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,286 @@
+"""One scheduled run: every id HubSpot lists, read, typed and landed, with the sums checked."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pipelines import ledger, recall
+from pipelines.errors import AuthError, ConfigError, CrmError, IncompleteError, Interrupted
+from pipelines.fetching import LIVE, Fetched, Fetcher, Start
+from pipelines.landing import Landing, Typed, raw_of, typed
+from pipelines.ledger import RunRow
+from pipelines.progress import Counters, View
+from pipelines.reading import Reading
+from pipelines.settings import Settings
+from pipelines.stream import Chunk, Fetch
+from pipelines.views import apply_views
+from pipelines.warehouse import Warehouse
+
+COMPLETE, INCOMPLETE, FAILED, INTERRUPTED = "complete", "incomplete", "failed", "interrupted"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run did, for its closing statement. `limit_share` is of HubSpot's 10 s limit."""
+
+    runs: list[RunRow]
+    archived: int = 0
+    seconds: float = 0.0
+    limit_share: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    failure: CrmError | None = None
+
+
+def sync(
+    settings: Settings,
+    warehouse: Warehouse,
+    object_types: Sequence[str],
+    *,
+    view: View,
+    stop: threading.Event,
+    is_full: bool = False,
+) -> Outcome:
+    """Read everything HubSpot lists of these object types into the warehouse.
+
+    A run that was cut off goes on where it stopped, unless `is_full`. One that ends
+    early has landed what it had read; `Outcome.failure` then says why, and so do its
+    rows in `runs`.
+
+    Args:
+        settings: Checked settings.
+        warehouse: Open.
+        object_types: In the order to read them.
+        view: Shows progress.
+        stop: Set it to end early, with a checkpoint.
+        is_full: Begin anew.
+
+    Raises:
+        WarehouseError: What was read could not be loaded; the next run loads it first.
+    """
+    run = _Run(settings, warehouse, object_types, view=view, stop=stop, is_full=is_full)
+    try:
+        run.read_all()
+    except CrmError as exc:
+        run.outcome.failure = exc
+    run.end()
+    return run.outcome
+
+
+@dataclass(slots=True)
+class _Pass:
+    """The sums of one pass over one object type, for the check against the table."""
+
+    object_type: str
+    name: str
+    began_at: datetime
+    loaded: int = 0
+    winners: set[str] = field(default_factory=set)  # records that came for a merged-away id
+    is_fresh: bool = True
+
+    def take(self, ready: Typed) -> None:
+        """Book a chunk."""
+        self.loaded += ready.loaded
+        self.winners |= ready.winners
+        self.is_fresh &= ready.is_fresh
+
+    def may_repeat(self, chunk: Chunk) -> bool:
+        """Whether a record of this chunk may have landed before, in place of another."""
+        return bool(self.winners) and any(self.winners & batch.loaded for batch in chunk.batches)
+
+    def check(self, found: int) -> None:
+        """Hold the rows found in the table against what was read.
+
+        Raises:
+            IncompleteError: They differ.
+        """
+        least = self.loaded if self.is_fresh else 0
+        if not least <= found <= self.loaded + len(self.winners):
+            raise IncompleteError(
+                f"{self.loaded} {self.object_type} were read ({self.name}), but the table has "
+                f"{found} of them: run the same command again with --full"
+            )
+
+
+class _Run:
+    """The landing half of a run; `Fetcher` is the other."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        warehouse: Warehouse,
+        object_types: Sequence[str],
+        *,
+        view: View,
+        stop: threading.Event,
+        is_full: bool,
+    ) -> None:
+        self._warehouse = warehouse
+        self._view = view
+        self._began = time.monotonic()
+        started_at = datetime.now(UTC)
+        self._notes: list[str] = []
+        starts = {name: Start() if is_full else self._checkpoint(name) for name in object_types}
+        stamp = f"{started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+        self._rows = {
+            name: RunRow(
+                run_id=f"{stamp}-{name}",
+                command="sync",
+                object_type=name,
+                started_at=started_at,
+                cursor_from=starts[name].after,
+            )
+            for name in object_types
+        }
+        self.outcome = Outcome(list(self._rows.values()), notes=self._notes)
+        self._counters = {name: Counters(name) for name in object_types}
+        self._readings: dict[str, Reading] = {}
+        self._passes: dict[str, _Pass] = {}
+        self._was_empty = {
+            name: recall.count_rows(warehouse, name) == 0 for name in object_types
+        }
+        self._fetcher = Fetcher(
+            settings,
+            run_ids={name: row.run_id for name, row in self._rows.items()},
+            starts=starts,
+            known={name: recall.known_columns(warehouse, name) for name in object_types},
+            counters=self._counters,
+            stop=stop,
+        )
+        recall.close_stale_runs(warehouse, now=started_at)
+
+    def read_all(self) -> None:
+        """Land every chunk.
+
+        Raises:
+            CrmError: From either half; all that was read before it has landed.
+        """
+        with self._view, Fetch(self._fetcher.stream) as fetch:
+            for fetched in fetch:
+                self._note_usage(fetched)
+                if fetched.chunk is None:
+                    fetch.taken()
+                    self._finish(fetched.reading)
+                else:
+                    self._land(fetched, fetched.chunk, fetch)
+                if not fetch.is_next_ready:
+                    self._warehouse.release()  # others may read while we wait for HubSpot
+
+    def end(self) -> None:
+        """Write down how it went, refresh views and comments; always the last thing."""
+        now = datetime.now(UTC)
+        failure, open_rows = self.outcome.failure, []
+        for row in self._rows.values():
+            if row.status == "running":
+                row.status, row.message = _status_of(failure), str(failure) if failure else None
+                row.finished_at = now
+                open_rows.append(row)
+        if open_rows:
+            self._warehouse.land([self._runs_landing(open_rows)])
+        apply_views(self._warehouse)
+        self.outcome.seconds = time.monotonic() - self._began
+
+    def _land(self, fetched: Fetched, chunk: Chunk, fetch: Fetch[Fetched]) -> None:
+        name = fetched.reading.object_type
+        row = self._rows[name]
+        seen_at = datetime.now(UTC)
+        landings = [] if name in self._readings else self._first_landings(fetched.reading, chunk)
+        passing = self._pass(name, fetched.pass_, seen_at)
+        ready = typed(chunk, self._readings[name], seen_at=seen_at)
+        is_append = self._was_empty[name] and fetched.pass_ == LIVE and ready.is_new
+        landings += ready.landings(
+            run_id=row.run_id,
+            seen_at=seen_at,
+            is_first=bool(landings),
+            append=is_append and not passing.may_repeat(chunk),
+            known_errors=lambda errors: recall.with_first_seen(self._warehouse, errors),
+        )
+        self._book(row, ready, chunk)
+        passing.take(ready)
+        self._warehouse.land(
+            landings,
+            state={name: {"pass": fetched.pass_, "after": chunk.after}},
+            on_disk=fetch.taken,
+        )
+        self._counters[name].landed += ready.rows.num_rows
+        if chunk.after is None:
+            self._check(passing)
+
+    def _first_landings(self, reading: Reading, chunk: Chunk) -> list[Landing]:
+        """What goes with the first chunk of an object type; its values decide about BIGINT."""
+        name = reading.object_type
+        self._view.begin(self._counters[name])
+        self._readings[name] = reading.fitted(raw_of(chunk, reading))
+        self.outcome.notes += self._readings[name].changed_columns()
+        return [
+            Landing("properties", self._readings[name].properties_table()),
+            Landing("property_options", self._readings[name].options_table()),
+            self._runs_landing([self._rows[name]]),
+        ]
+
+    def _runs_landing(self, rows: Sequence[RunRow]) -> Landing:
+        return Landing("runs", ledger.table_of(rows, ledger.RUNS))
+
+    def _pass(self, object_type: str, name: str, began_at: datetime) -> _Pass:
+        key = f"{object_type}/{name}"
+        return self._passes.setdefault(key, _Pass(object_type, name, began_at))
+
+    def _book(self, row: RunRow, ready: Typed, chunk: Chunk) -> None:
+        row.requested_ids += ready.asked
+        row.loaded_rows += ready.loaded
+        row.merged_ids += ready.merged
+        row.error_ids += ready.failed
+        row.rejected_values += ready.rejected
+        row.cursor_to = chunk.after or row.cursor_to
+        self.outcome.archived += ready.archived
+
+    def _note_usage(self, fetched: Fetched) -> None:
+        row = self._rows[fetched.reading.object_type]
+        row.requests = fetched.usage.requests
+        row.retries = fetched.usage.retries
+        row.rate_limited = fetched.usage.rate_limited
+        self.outcome.limit_share = fetched.limit_share
+
+    def _check(self, passing: _Pass) -> None:
+        found = recall.count_rows(
+            self._warehouse, passing.object_type, synced_since=passing.began_at
+        )
+        passing.check(found)
+
+    def _finish(self, reading: Reading) -> None:
+        """An object type is done: sums, resolved errors, and the next run begins at the first."""
+        row = self._rows[reading.object_type]
+        if row.unaccounted_ids:
+            raise IncompleteError(
+                f"{row.unaccounted_ids} of {row.requested_ids} {row.object_type} are unaccounted "
+                "for: run the same command again with --full"
+            )
+        now = datetime.now(UTC)
+        recall.resolve_errors(self._warehouse, row.object_type, since=row.started_at, now=now)
+        row.status, row.finished_at = COMPLETE, now
+        self._warehouse.land([self._runs_landing([row])], state={row.object_type: {}})
+
+    def _checkpoint(self, object_type: str) -> Start:
+        saved: Mapping[str, Any] = self._warehouse.state.get(object_type) or {}
+        if not saved:
+            return Start()
+        start = Start.after_chunk(saved["pass"], saved["after"])
+        self._notes.append(f"{object_type}: going on where the last run stopped")
+        return start
+
+
+def _status_of(failure: CrmError | None) -> str:
+    match failure:
+        case None:
+            return COMPLETE
+        case Interrupted():
+            return INTERRUPTED
+        case AuthError() | ConfigError():
+            return FAILED
+        case _:
+            return INCOMPLETE

@@ -1,0 +1,35 @@
+-- One row per object type that was ever synced.
+create or replace view analytics.sync_freshness as
+select
+    ---------- ids
+    runs.object_type,
+    ---------- texts
+    arg_max(runs.status, runs.started_at) as last_status,
+    ---------- numerics
+    arg_max(runs.loaded_rows, runs.started_at)
+        filter (where runs.status = 'complete') as count_loaded,
+    date_diff(
+        'minute',
+        max(runs.started_at) filter (where runs.status = 'complete'),
+        now()
+    ) as minutes_behind,
+    ---------- timestamps
+    max(runs.started_at) as last_started_at,
+    max(runs.started_at) filter (where runs.status = 'complete') as complete_as_of
+from crm.runs
+group by runs.object_type;
+
+comment on view analytics.sync_freshness is
+'How fresh each object type is: everything changed before complete_as_of is in the table.';
+comment on column analytics.sync_freshness.object_type is
+'contacts or calls.';
+comment on column analytics.sync_freshness.last_status is
+'Of the last run: running, complete, incomplete, failed or interrupted.';
+comment on column analytics.sync_freshness.count_loaded is
+'Rows that the last complete run loaded.';
+comment on column analytics.sync_freshness.minutes_behind is
+'Whole minutes since complete_as_of; null before the first complete run.';
+comment on column analytics.sync_freshness.last_started_at is
+'When the last run began, UTC.';
+comment on column analytics.sync_freshness.complete_as_of is
+'When the last complete run began, UTC; null before the first one.';
