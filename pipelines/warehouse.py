@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,9 +23,11 @@ import pyarrow as pa
 import stamina
 from dlt.common.exceptions import DltException
 from dlt.common.pipeline import LoadPackageInfo
+from dlt.common.versioned_state import decompress_state
 
-from pipelines.errors import CrmError, WarehouseError
+from pipelines.errors import ConfigError, CrmError, WarehouseError
 from pipelines.landing import KEYS, Landing
+from pipelines.output import Rows
 from pipelines.source import SCHEMA_NAME, package
 
 DATASET = "crm"
@@ -37,6 +39,9 @@ MEMORY_LIMIT = "256MB"
 """For DuckDB's buffers; what does not fit goes to disk, so a load's memory is bounded."""
 
 _WORK_SUFFIX = ".work"
+_HAS_TABLE = (
+    "select 1 from information_schema.tables where table_schema = ? and table_name = ?"
+)
 _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
@@ -64,7 +69,7 @@ class Warehouse:
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.path = path.absolute()
-        self._work = self.path.with_name(self.path.name + _WORK_SUFFIX)
+        self._work = _work_folder(self.path)
         self._lock = filelock.FileLock(self._work / "lock", timeout=0)
         self._lock_wait_s = lock_wait_s
         self._tell = tell
@@ -162,11 +167,7 @@ class Warehouse:
 
     def has_table(self, table: str) -> bool:
         """Whether `crm` has this table."""
-        found = self.query(
-            "select 1 from information_schema.tables where table_schema = ? and table_name = ?",
-            DATASET, table,
-        )  # fmt: skip
-        return found.num_rows > 0
+        return self.query(_HAS_TABLE, DATASET, table).num_rows > 0
 
     def _acquire(self) -> None:
         try:
@@ -177,7 +178,7 @@ class Warehouse:
                 "then run the same command again"
             ) from exc
         except OSError as exc:
-            raise self._failure(exc) from exc
+            raise WarehouseError(explained(self.path, exc)) from exc
 
     def _open(self) -> None:
         folder = self._work / "dlt"
@@ -237,30 +238,122 @@ class Warehouse:
             self.pipeline.load()
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        config = {} if self.path.exists() else {"storage_compatibility_version": STORAGE_VERSION}
-        is_told = False
-        for attempt in stamina.retry_context(
-            on=is_locked, timeout=self._lock_wait_s, attempts=None, wait_initial=0.1, wait_max=1.0
-        ):
-            with attempt, self._named_failures():
-                if attempt.num > 1 and not is_told:
-                    self._tell(f"waiting for {self.path}, which another program has open")
-                    is_told = True
-                return duckdb.connect(str(self.path), config=config)
-        raise AssertionError("stamina either returns or raises")
+        return _connect(self.path, lock_wait_s=self._lock_wait_s, tell=self._tell)
 
-    @contextmanager
-    def _named_failures(self) -> Iterator[None]:
-        """Turn what DuckDB, dlt and the file system raise into one line that says what to do."""
+    def _named_failures(self) -> AbstractContextManager[None]:
+        return _named_failures(self.path)
+
+
+class Reader:
+    """The warehouse opened to read only, for as long as the context lasts.
+
+    Args:
+        path: The DuckDB file.
+        lock_wait_s: How long to wait while another process writes it.
+
+    Raises:
+        WarehouseError: There is none, or it stays locked, or it is no DuckDB file.
+    """
+
+    def __init__(self, path: Path, *, lock_wait_s: float = DEFAULT_LOCK_WAIT_S) -> None:
+        self._path = path.absolute()
+        self._lock_wait_s = lock_wait_s
+
+    def __enter__(self) -> Reader:
+        if not self._path.is_file():
+            raise WarehouseError(f"no warehouse at {self._path}: run `crm sync` or `crm demo` first")
+        self._connection = _connect(self._path, lock_wait_s=self._lock_wait_s, read_only=True)
+        self._connection.execute("set TimeZone = 'UTC'")
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+
+    def rows(self, title: str, sql: str, *parameters: object, empty: str = "none") -> Rows:
+        """The rows as text, as DuckDB prints them; every type, every year.
+
+        Raises:
+            ConfigError: DuckDB does not accept the statement.
+        """
         try:
-            yield
-        except CrmError:
-            raise
-        except (duckdb.Error, OSError, DltException) as exc:
-            raise self._failure(exc) from exc
+            relation = self._connection.sql(sql, params=list(parameters))
+            if relation is None:
+                raise ConfigError("this statement returns no rows; write one that reads")
+            cells = relation.project("columns(*)::varchar").fetchall()
+        except duckdb.Error as exc:
+            raise ConfigError(f"DuckDB does not accept this: {_first_line(exc)}") from exc
+        return Rows(title, relation.columns, cells, empty=empty)
 
-    def _failure(self, exc: BaseException) -> WarehouseError:
-        return WarehouseError(explained(self.path, exc))
+    def has_table(self, schema: str, table: str) -> bool:
+        """Whether there is such a table or view."""
+        return bool(self._connection.execute(_HAS_TABLE, (schema, table)).fetchall())
+
+    def saved_state(self) -> Mapping[str, Any]:
+        """What the last run remembered, by object type; empty before the first."""
+        if not self.has_table(DATASET, "_dlt_pipeline_state"):
+            return {}
+        row = self._connection.execute(
+            "select s.state from crm._dlt_pipeline_state as s "
+            "inner join crm._dlt_loads as l on l.load_id = s._dlt_load_id "
+            "where l.status = 0 order by l.load_id desc limit 1"
+        ).fetchone()
+        state = decompress_state(row[0]) if row else {}
+        found: Mapping[str, Any] = state.get("sources", {}).get(SCHEMA_NAME, {})
+        return found
+
+
+def is_package_pending(path: Path) -> bool:
+    """Whether an earlier run fetched something that it could not load."""
+    folder = _work_folder(path.absolute()) / "dlt" / PIPELINE
+    return any((folder / "load" / "normalized").glob("*/")) or any(
+        (folder / "normalize" / "extracted").glob("*/")
+    )
+
+
+def _work_folder(path: Path) -> Path:
+    return path.with_name(path.name + _WORK_SUFFIX)
+
+
+def _connect(
+    path: Path,
+    *,
+    lock_wait_s: float,
+    read_only: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> duckdb.DuckDBPyConnection:
+    """The file opened, once no other process has it open for writing.
+
+    Raises:
+        WarehouseError: That takes longer than `lock_wait_s`, or it cannot be opened.
+    """
+    config = {} if path.exists() else {"storage_compatibility_version": STORAGE_VERSION}
+    is_told = False
+    with _named_failures(path):
+        for attempt in stamina.retry_context(
+            on=is_locked, timeout=lock_wait_s, attempts=None, wait_initial=0.1, wait_max=1.0
+        ):
+            with attempt:
+                if attempt.num > 1 and not is_told:
+                    tell(f"waiting for {path}, which another program has open")
+                    is_told = True
+                return duckdb.connect(str(path), read_only=read_only, config=config)
+    raise AssertionError("stamina either returns or raises")
+
+
+@contextmanager
+def _named_failures(path: Path) -> Iterator[None]:
+    """Turn what DuckDB, dlt and the file system raise into one line that says what to do."""
+    try:
+        yield
+    except CrmError:
+        raise
+    except (duckdb.Error, OSError, DltException) as exc:
+        raise WarehouseError(explained(path, exc)) from exc
 
 
 def is_locked(exc: Exception) -> bool:
@@ -271,14 +364,13 @@ def is_locked(exc: Exception) -> bool:
 def explained(path: Path, exc: BaseException) -> str:
     """One line: what is wrong with the warehouse, and what would help."""
     cause = _root(exc)
-    text = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
     if holder := _HOLDER.search(str(cause)):
         program = Path(holder["program"]).name
         return (
             f"{path} is open in {program} (process {holder['pid']}): close it there, "
             "then run the same command again; what was fetched is kept"
         )
-    return f"the warehouse {path} cannot be used: {text}; what was fetched is kept"
+    return f"the warehouse {path} cannot be used: {_first_line(cause)}; what was fetched is kept"
 
 
 def quoted(identifier: str) -> str:
@@ -295,3 +387,8 @@ def _root(exc: BaseException) -> BaseException:
     while exc.__cause__ is not None:
         exc = exc.__cause__
     return exc
+
+
+def _first_line(exc: BaseException) -> str:
+    lines = str(exc).strip().splitlines()
+    return lines[0] if lines else type(exc).__name__

@@ -1,0 +1,286 @@
+"""The command line: each command parses, calls one function, prints, and ends with its code.
+
+What a command needs is imported inside it, so that `crm --help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from pipelines.errors import CrmError
+
+if TYPE_CHECKING:
+    from pipelines.output import Output
+
+app = typer.Typer(
+    name="crm",
+    help="HubSpot CRM into typed DuckDB tables, with every id accounted for.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class LogFormat(StrEnum):
+    """How lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class QueryFormat(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+WarehouseOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--warehouse",
+        metavar="PATH",
+        help="The DuckDB file; default: destination.duckdb.credentials, else crm.duckdb.",
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print failures only.")]
+FormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How lines are written.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", help="Print what libraries log, too.")]
+WaitOption = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        help="How long to wait while another program has the warehouse open.",
+    ),
+]
+DEFAULT_WAIT_S = 60.0
+
+
+@app.command(epilog="Example: crm demo --contacts 20000 --calls 5000")
+def demo(
+    contacts: Annotated[int, typer.Option(min=1, help="Live contacts in the portal.")] = 5000,
+    calls: Annotated[int, typer.Option(min=0, help="Live calls in the portal.")] = 2000,
+    warehouse: WarehouseOption = None,
+    quiet: QuietOption = False,
+    log_format: FormatOption = LogFormat.TEXT,
+    verbose: VerboseOption = False,
+) -> None:
+    """Sync a simulated portal into crm_demo.duckdb: no account needed, about ten seconds."""
+    from pipelines.demo import run_demo
+
+    output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
+    path = warehouse or Path("crm_demo.duckdb")
+    outcome = run_demo(path, contacts=contacts, calls=calls, output=output)
+    if outcome.failure is not None:
+        raise outcome.failure
+
+
+@app.command(epilog="Example: crm simulate --port 8999 --contacts 10000 --latency-ms 120")
+def simulate(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8999,
+    contacts: Annotated[int, typer.Option(min=1, help="Live contacts.")] = 1000,
+    calls: Annotated[int, typer.Option(min=0, help="Live calls.")] = 500,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same portal.")] = 1,
+    latency_ms: Annotated[int, typer.Option(min=0, help="Added to each answer.")] = 0,
+    requests_per_10s: Annotated[
+        int, typer.Option("--requests-per-10s", min=1, help="The app's limit.")
+    ] = 190,
+    quiet: QuietOption = False,
+    log_format: FormatOption = LogFormat.TEXT,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run the HubSpot simulator on 127.0.0.1 until Ctrl-C; any token signs in."""
+    from pipelines.simulator.app import app as simulator
+    from pipelines.simulator.portal import Portal
+    from pipelines.simulator.server import run
+
+    output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
+    portal = Portal.build(contacts=contacts, calls=calls, seed=seed)
+    server = simulator(portal, requests_per_10s=requests_per_10s, latency_ms=latency_ms)
+    run(
+        server,
+        port=port,
+        announce=lambda url: output.say(
+            f"simulating a portal of {contacts:,} contacts and {calls:,} calls at {url}; "
+            f"to use it: SOURCES__HUBSPOT__BASE_URL={url} "
+            "SOURCES__HUBSPOT__ACCESS_TOKEN=any crm sync"
+        ),
+    )
+
+
+@app.command(epilog="Example: crm doctor --warehouse /data/crm.duckdb")
+def doctor(
+    warehouse: WarehouseOption = None,
+    quiet: QuietOption = False,
+    log_format: FormatOption = LogFormat.TEXT,
+    verbose: VerboseOption = False,
+) -> None:
+    """Check token, scopes, portal, limits, API version and warehouse: one line each."""
+    from pipelines.doctor import examine
+    from pipelines.settings import warehouse_path
+
+    output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
+    findings = examine(warehouse_path(warehouse))
+    for finding in findings:
+        output.finding(finding)
+    if code := max((finding.exit_code for finding in findings), default=0):
+        raise typer.Exit(code)
+
+
+@app.command(epilog="Example: crm sync contacts --warehouse /data/crm.duckdb")
+def sync(
+    objects: Annotated[
+        list[str] | None, typer.Argument(metavar="[contacts] [calls]", show_default=False)
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Begin anew, even if the last run was cut off.")
+    ] = False,
+    fail_on_errors: Annotated[
+        bool, typer.Option("--fail-on-errors", help="Exit 1 if anything went into `errors`.")
+    ] = False,
+    wait: WaitOption = DEFAULT_WAIT_S,
+    warehouse: WarehouseOption = None,
+    quiet: QuietOption = False,
+    log_format: FormatOption = LogFormat.TEXT,
+    verbose: VerboseOption = False,
+) -> None:
+    """Read contacts and calls from HubSpot into the warehouse; goes on where a run was cut off."""
+    from pipelines.output import interruptible
+    from pipelines.settings import known_object_types, load_settings, warehouse_path
+
+    output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
+    object_types = known_object_types(objects or ())
+    path, settings = warehouse_path(warehouse), load_settings()
+    from pipelines.sync import sync as run_sync
+    from pipelines.warehouse import Warehouse
+
+    with Warehouse(path, lock_wait_s=wait, tell=output.say) as opened:
+        outcome = interruptible(
+            lambda stop: run_sync(
+                settings, opened, object_types, view=output.view(), stop=stop, is_full=full
+            ),
+            output.say,
+        )
+    output.statement(outcome, path)
+    if outcome.failure is not None:
+        raise outcome.failure
+    if fail_on_errors and any(row.error_ids or row.rejected_values for row in outcome.runs):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: crm status --warehouse /data/crm.duckdb")
+def status(
+    warehouse: WarehouseOption = None,
+    wait: WaitOption = DEFAULT_WAIT_S,
+    quiet: QuietOption = False,
+    log_format: FormatOption = LogFormat.TEXT,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show the last runs, rows, freshness, unresolved errors, and what the next run would do."""
+    from pipelines.settings import warehouse_path
+    from pipelines.status import status_of
+
+    output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
+    output.tables(status_of(warehouse_path(warehouse), lock_wait_s=wait))
+
+
+@app.command(epilog="Example: crm errors --unresolved --object contacts")
+def errors(
+    unresolved: Annotated[
+        bool, typer.Option("--unresolved", help="Leave out what was mended since.")
+    ] = False,
+    object_type: Annotated[
+        str | None, typer.Option("--object", metavar="OBJECT", help="contacts or calls.")
+    ] = None,
+    category: Annotated[
+        str | None, typer.Option(metavar="CATEGORY", help="For example UNPARSEABLE_VALUE.")
+    ] = None,
+    values: Annotated[
+        bool, typer.Option("--values", help="Show raw values; they may be personal data.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="The latest so many.")] = 50,
+    warehouse: WarehouseOption = None,
+    wait: WaitOption = DEFAULT_WAIT_S,
+    quiet: QuietOption = False,
+    log_format: FormatOption = LogFormat.TEXT,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show what went wrong, in a table."""
+    from pipelines.settings import known_object_types, warehouse_path
+    from pipelines.status import errors_in
+
+    output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
+    if object_type is not None:
+        known_object_types([object_type])
+    found = errors_in(
+        warehouse_path(warehouse),
+        is_unresolved=unresolved,
+        object_type=object_type,
+        category=category,
+        show_values=values,
+        limit=limit,
+        lock_wait_s=wait,
+    )
+    output.tables([found])
+
+
+@app.command(epilog='Example: crm query "select count(*) from analytics.contacts"')
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One statement that only reads.")],
+    format_: Annotated[
+        QueryFormat, typer.Option("--format", help="How rows are written.")
+    ] = QueryFormat.TABLE,
+    warehouse: WarehouseOption = None,
+    wait: WaitOption = DEFAULT_WAIT_S,
+    quiet: QuietOption = False,
+    log_format: FormatOption = LogFormat.TEXT,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run SQL on the warehouse, read-only; all moments are shown in UTC."""
+    from pipelines.settings import warehouse_path
+    from pipelines.status import rows_of
+
+    output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
+    output.rows(rows_of(warehouse_path(warehouse), sql, lock_wait_s=wait), format_.value)
+
+
+def main() -> NoReturn:
+    """Run the command; errors raised on purpose are one line and their own exit code."""
+    try:
+        app(standalone_mode=False)
+    except CrmError as failure:
+        _fail(str(failure), failure.exit_code)
+    except typer.Exit as ending:
+        sys.exit(ending.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone, as `head` does
+        sys.exit(0)
+    sys.exit(0)
+
+
+def _fail(message: str, exit_code: int) -> NoReturn:
+    from pipelines.output import one_line
+
+    print(f"crm: {one_line(message)}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+def _output(*, quiet: bool, log_format: LogFormat, verbose: bool) -> Output:
+    from pipelines.output import Output
+
+    return Output(is_quiet=quiet, is_json=log_format is LogFormat.JSON, is_verbose=verbose)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""What the warehouse says about itself: runs, rows, freshness, errors, and the next run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipelines.output import Rows
+from pipelines.settings import OBJECT_TYPES
+from pipelines.warehouse import Reader, is_package_pending
+
+_RUNS = """
+select object_type, status, started_at, round(epoch(finished_at - started_at), 1) as seconds,
+    requested_ids, loaded_rows, merged_ids, error_ids, rejected_values, requests, message
+from crm.runs order by started_at desc, object_type limit 10
+"""
+_FRESHNESS = """
+select object_type, last_status, complete_as_of, minutes_behind
+from analytics.sync_freshness order by object_type
+"""
+_ERRORS = """
+select object_type, stage, category, property, count(*) as errors, max(last_seen_at) as last_seen_at
+from crm.errors where resolved_at is null group by all order by errors desc, all limit 20
+"""
+
+
+def status_of(path: Path, *, lock_wait_s: float) -> list[Rows]:
+    """The tables that `crm status` prints.
+
+    Raises:
+        WarehouseError: There is no warehouse, or it stays locked.
+    """
+    with Reader(path, lock_wait_s=lock_wait_s) as reader:
+        present = [name for name in OBJECT_TYPES if reader.has_table("crm", name)]
+        counts = " union all ".join(
+            f"select '{name}' as object_type, count(*) as rows, "  # noqa: S608  (names of our own)
+            f"count(*) filter (where archived) as archived, max(synced_at) as synced_at "
+            f"from crm.{name}"
+            for name in present
+        )
+        tables = [reader.rows("Rows", counts)] if present else []
+        if reader.has_table("crm", "runs"):
+            tables += [
+                reader.rows("Freshness", _FRESHNESS),
+                reader.rows("Last runs", _RUNS),
+                reader.rows("Unresolved errors", _ERRORS, empty="none"),
+            ]
+        state = reader.saved_state()
+    return [*tables, _next_run(path, state)]
+
+
+def errors_in(
+    path: Path,
+    *,
+    is_unresolved: bool,
+    object_type: str | None,
+    category: str | None,
+    show_values: bool,
+    limit: int,
+    lock_wait_s: float,
+) -> Rows:
+    """The latest rows of `errors` that fit; raw values only when asked for.
+
+    Raises:
+        WarehouseError: There is no warehouse, or it stays locked.
+    """
+    value = "raw_value" if show_values else "null"
+    with Reader(path, lock_wait_s=lock_wait_s) as reader:
+        if not reader.has_table("crm", "errors"):
+            return Rows("Errors", (), (), empty="none, for nothing was synced yet")
+        return reader.rows(
+            "Errors",
+            "select last_seen_at, object_type, object_id, stage, category, property, "  # noqa: S608
+            f"{value} as raw_value, message, resolved_at from crm.errors "
+            "where (? is null or object_type = ?) and (? is null or category = ?) "
+            "and (resolved_at is null or not ?) "
+            "order by last_seen_at desc, object_type, object_id, property limit ?",
+            object_type, object_type, category, category, is_unresolved, limit,
+            empty="none",
+        )  # fmt: skip
+
+
+def rows_of(path: Path, sql: str, *, lock_wait_s: float) -> Rows:
+    """The rows of one statement that only reads.
+
+    Raises:
+        ConfigError: The statement is wrong.
+        WarehouseError: There is no warehouse, or it stays locked.
+    """
+    with Reader(path, lock_wait_s=lock_wait_s) as reader:
+        return reader.rows("", sql)
+
+
+def _next_run(path: Path, state: Mapping[str, Mapping[str, str | None]]) -> Rows:
+    lines: list[Sequence[str]] = []
+    if is_package_pending(path):
+        lines.append(("first", "load what an earlier run had fetched"))
+    for name in OBJECT_TYPES:
+        saved = state.get(name) or {}
+        begin = f"go on at {saved['pass']} id {saved['after']}" if saved.get("after") else "begin"
+        lines.append((name, f"{begin}: list every id, read every record"))
+    return Rows("The next crm sync will", ("", "do"), lines)
