@@ -5,6 +5,9 @@ What a command needs is imported inside it, so that `crm --help` is quick.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +30,10 @@ app = typer.Typer(
 )
 
 
+# typer does not export it; its own name would tie us to one version.
+_UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]
+
+
 class LogFormat(StrEnum):
     """How lines are written."""
 
@@ -47,7 +54,7 @@ WarehouseOption = Annotated[
     typer.Option(
         "--warehouse",
         metavar="PATH",
-        help="The DuckDB file; default: destination.duckdb.credentials, else crm.duckdb.",
+        help="The DuckDB file; default: destination.duckdb.credentials, else hubspot.duckdb.",
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print failures only.")]
@@ -115,6 +122,7 @@ def simulate(
             "SOURCES__HUBSPOT__ACCESS_TOKEN=any crm sync"
         ),
     )
+    raise KeyboardInterrupt  # the only way it ends
 
 
 @app.command(epilog="Example: crm doctor --warehouse /data/crm.duckdb")
@@ -255,25 +263,33 @@ def query(
 
 def main() -> NoReturn:
     """Run the command; errors raised on purpose are one line and their own exit code."""
+    exit_code, message = _run(sys.argv[1:] or ["--help"])
+    if message is not None:
+        print("crm: " + " ".join(message.split()), file=sys.stderr)
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    # DuckDB's bindings print pages about leaks when Python takes them down in the wrong order.
+    atexit._run_exitfuncs()  # noqa: SLF001  (what exit() would run, and os._exit() would not)
+    os._exit(exit_code)
+
+
+def _run(arguments: list[str]) -> tuple[int, str | None]:
+    """The exit code, and the line to print with it if the command failed."""
     try:
-        app(standalone_mode=False)
+        app(arguments, standalone_mode=False)
+    except _UsageError as wrong:
+        command = wrong.ctx.command_path if wrong.ctx else "crm"
+        return 2, f"{wrong.format_message().rstrip('.')}; see `{command} --help`"
     except CrmError as failure:
-        _fail(str(failure), failure.exit_code)
+        return failure.exit_code, str(failure)
     except typer.Exit as ending:
-        sys.exit(ending.exit_code)
+        return ending.exit_code, None
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted", 130)
+        return 130, "interrupted"
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone, as `head` does
-        sys.exit(0)
-    sys.exit(0)
-
-
-def _fail(message: str, exit_code: int) -> NoReturn:
-    from pipelines.output import one_line
-
-    print(f"crm: {one_line(message)}", file=sys.stderr)
-    sys.exit(exit_code)
+        return 0, None  # whoever read our output has gone, as `head` does
+    return 0, None
 
 
 def _output(*, quiet: bool, log_format: LogFormat, verbose: bool) -> Output:

@@ -56,6 +56,4 @@ async def given(ids: Sequence[str]) -> AsyncIterator[IdPage]:
     distinct = tuple(dict.fromkeys(ids))
     for start in range(0, len(distinct), MAX_BATCH_READ):
         end = start + MAX_BATCH_READ
-        yield IdPage(
-            distinct[start:end], str(end) if end < len(distinct) else None, is_fresh=True
-        )
+        yield IdPage(distinct[start:end], str(end) if end < len(distinct) else None, is_fresh=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from pipelines.discovery import IdPage, listed
@@ -15,18 +17,21 @@ from pipelines.hubspot.client import HubSpotClient, Usage, open_http
 from pipelines.hubspot.limits import Limits
 from pipelines.hubspot.paths import Paths
 from pipelines.hydrate import Batch, Hydrator, in_order
+from pipelines.landing import Chunk, Typed, raw_of, typed
 from pipelines.progress import Counters
 from pipelines.reading import KnownColumns, Reading, reading_of
 from pipelines.settings import Settings
-from pipelines.stream import Chunk, chunked, until
+from pipelines.stream import Bounds, chunked, until
 
 CONCURRENCY: Final = 24
 """batch/read requests under way at once: enough for 190 per 10 s at answers of a second each."""
+CONNECTIONS: Final = CONCURRENCY + 2
 
 LIVE: Final = "live"
 ARCHIVED: Final = "archived"
 PASSES: Final = (LIVE, ARCHIVED)
 """HubSpot lists and reads live and archived records apart, so a full run makes two passes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -69,6 +74,7 @@ class Fetcher:
         known: Mapping[str, KnownColumns],
         counters: Mapping[str, Counters],
         stop: threading.Event,
+        bounds: Bounds,
     ) -> None:
         self._settings = settings
         self._run_ids = run_ids
@@ -76,73 +82,103 @@ class Fetcher:
         self._known = known
         self._counters = counters
         self._stop = stop
+        self._bounds = bounds
 
     async def stream(self) -> AsyncGenerator[Fetched]:
         """Chunks of all object types, one after the other."""
-        settings = self._settings
         limits = Limits(
-            requests_per_10s=settings.requests_per_10s,
-            search_requests_per_s=settings.search_requests_per_s,
+            requests_per_10s=self._settings.requests_per_10s,
+            search_requests_per_s=self._settings.search_requests_per_s,
         )
-        async with open_http(base_url=settings.base_url, connections=CONCURRENCY + 2) as http:
+        async with open_http(base_url=self._settings.base_url, connections=CONNECTIONS) as http:
             client = HubSpotClient(
                 http,
-                token=StaticToken(settings.access_token),
+                token=StaticToken(self._settings.access_token),
                 limits=limits,
-                paths=Paths(settings.api_version),
+                paths=Paths(self._settings.api_version),
             )
             readings = [
-                await reading_of(client, name, settings.of(name), self._known[name])
+                await reading_of(client, name, self._settings.of(name), self._known[name])
                 for name in self._run_ids
             ]
             for reading in readings:
+                one = self.object_fetch(client, reading)
                 before = replace(client.usage)
-                async with aclosing(self._passes(client, reading)) as chunks:
+                async with aclosing(one.passes()) as chunks:
                     async for pass_, chunk in chunks:
                         usage = _difference(client.usage, before)
-                        yield Fetched(reading, pass_, chunk, usage, limits.used_share())
+                        yield Fetched(one.reading, pass_, chunk, usage, limits.used_share())
                 usage = _difference(client.usage, before)
-                yield Fetched(reading, ARCHIVED, None, usage, limits.used_share())
+                yield Fetched(one.reading, ARCHIVED, None, usage, limits.used_share())
 
-    async def _passes(
-        self, client: HubSpotClient, reading: Reading
-    ) -> AsyncGenerator[tuple[str, Chunk]]:
+    def object_fetch(self, client: HubSpotClient, reading: Reading) -> _ObjectFetch:
+        """The part of this run that is one object type."""
         name = reading.object_type
-        counters, start = self._counters[name], self._starts[name]
-        counters.expected = await _expected(client, name)
-        hydrator = Hydrator(
-            client, run_id=self._run_ids[name], object_type=name, properties=reading.properties
+        return _ObjectFetch(
+            client,
+            reading,
+            start=self._starts[name],
+            hydrator=Hydrator(
+                client, run_id=self._run_ids[name], object_type=name, properties=reading.properties
+            ),
+            counters=self._counters[name],
+            stop=self._stop,
+            bounds=self._bounds,
         )
+
+
+class _ObjectFetch:
+    """Fetching one object type. `reading` is fitted to the first values once they are there."""
+
+    def __init__(
+        self,
+        client: HubSpotClient,
+        reading: Reading,
+        *,
+        start: Start,
+        hydrator: Hydrator,
+        counters: Counters,
+        stop: threading.Event,
+        bounds: Bounds,
+    ) -> None:
+        self.reading = reading
+        self._client = client
+        self._start = start
+        self._hydrator = hydrator
+        self._counters = counters
+        self._stop = stop
+        self._bounds = bounds
+        self._is_fitted = False
+
+    async def passes(self) -> AsyncGenerator[tuple[str, Chunk]]:
+        """Chunks of the live records, then of the archived ones, each with its pass."""
+        self._counters.expected = await _expected(self._client, self.reading.object_type)
+        start = self._start
         for pass_ in PASSES[PASSES.index(start.pass_) :] if start.pass_ else ():
             after = start.after if pass_ == start.pass_ else None
-            async with aclosing(
-                self._chunks(client, hydrator, name, archived=pass_ == ARCHIVED, after=after)
-            ) as chunks:
+            async with aclosing(self._chunks(archived=pass_ == ARCHIVED, after=after)) as chunks:
                 async for chunk in chunks:
                     yield pass_, chunk
 
-    async def _chunks(
-        self,
-        client: HubSpotClient,
-        hydrator: Hydrator,
-        object_type: str,
-        *,
-        archived: bool,
-        after: str | None,
-    ) -> AsyncGenerator[Chunk]:
-        counters = self._counters[object_type]
-
+    def _chunks(self, *, archived: bool, after: str | None) -> AsyncGenerator[Chunk]:
         async def read(page: IdPage) -> Batch:
-            counters.found += len(page.ids)
-            batch = await hydrator.read(page, archived=archived)
-            counters.read += len(page.ids)
+            self._counters.add_found(len(page.ids))
+            batch = await self._hydrator.read(page, archived=archived)
+            self._counters.read += len(page.ids)
             return batch
 
-        pages = listed(client, object_type, archived=archived, after=after)
-        batches = until(self._stop, in_order(pages, read, concurrency=CONCURRENCY))
-        async with aclosing(chunked(batches)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        pages = listed(self._client, self.reading.object_type, archived=archived, after=after)
+        batches = in_order(pages, read, concurrency=CONCURRENCY)
+        return chunked(until(self._stop, batches), self._type, bounds=self._bounds)
+
+    async def _type(self, batches: Sequence[Batch]) -> Typed:
+        return await asyncio.to_thread(self._typed, batches)
+
+    def _typed(self, batches: Sequence[Batch]) -> Typed:
+        if not self._is_fitted:
+            self.reading = self.reading.fitted(raw_of(batches, self.reading))
+            self._is_fitted = True
+        return typed(batches, self.reading, seen_at=datetime.now(UTC))
 
 
 async def _expected(client: HubSpotClient, object_type: str) -> int | None:

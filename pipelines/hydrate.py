@@ -38,10 +38,10 @@ class Batch:
     """What became of one page of ids. Every id asked for is in exactly one of the last three."""
 
     page: IdPage
-    results: tuple[bytes, ...]  # JSON arrays of records, as HubSpot sent them
+    answers: tuple[bytes, ...]  # as HubSpot sent them; emptied once they are typed
     requests: tuple[BatchRow, ...]
-    unasked: frozenset[str]  # ids in `results` that were not asked for, merged ones among them
-    loaded: frozenset[str]  # asked for, and in `results` under this id
+    unasked: frozenset[str]  # ids in `answers` that were not asked for, merged ones among them
+    loaded: frozenset[str]  # asked for, and in `answers` under this id
     aliases: dict[str, str]  # asked for, and answered under another id
     errors: tuple[ErrorRow, ...]  # asked for, and not to be had; one row per id
 
@@ -73,12 +73,11 @@ class _Record(msgspec.Struct):
     properties: _MergeProperties = msgspec.field(default_factory=_MergeProperties)
 
 
-class _RecordId(msgspec.Struct):
-    id: str | int
+class _Records(msgspec.Struct):
+    results: list[_Record]
 
 
-_IDS = msgspec.json.Decoder(list[_RecordId])
-_MERGED = msgspec.json.Decoder(list[_Record])
+_MERGED = msgspec.json.Decoder(_Records)
 
 
 @dataclass(slots=True)
@@ -86,7 +85,7 @@ class _Tally:
     """A `Batch` in the making."""
 
     missing: set[str]
-    results: list[bytes] = field(default_factory=list)
+    answers: list[bytes] = field(default_factory=list)
     requests: list[BatchRow] = field(default_factory=list)
     unasked: set[str] = field(default_factory=set)
     loaded: set[str] = field(default_factory=set)
@@ -95,8 +94,8 @@ class _Tally:
 
     def take(self, answer: BatchAnswer, asked: Iterable[str]) -> None:
         """Book what came back for these ids; what did not stays in `missing`."""
-        returned = {str(record.id) for record in _IDS.decode(answer.results)}
-        self.results.append(answer.results)
+        returned = set(answer.ids)
+        self.answers.append(answer.body)
         found = returned & self.missing
         self.loaded |= found
         self.missing -= found
@@ -106,7 +105,7 @@ class _Tally:
 
     def _follow_merges(self, answer: BatchAnswer) -> None:
         """Ids that a returned record says were merged into it. Only read when ids are missing."""
-        for record in _MERGED.decode(answer.results):
+        for record in _MERGED.decode(answer.body).results:
             for old_id in _merged_ids(record.properties) & self.missing:
                 self.aliases[old_id] = str(record.id)
         self.missing -= self.aliases.keys()
@@ -159,7 +158,7 @@ class Hydrator:
             tally.fail(self._not_found(first, tally.missing))
         batch = Batch(
             page=page,
-            results=tuple(tally.results),
+            answers=tuple(tally.answers),
             requests=tuple(tally.requests),
             unasked=frozenset(tally.unasked),
             loaded=frozenset(tally.loaded),
@@ -169,9 +168,7 @@ class Hydrator:
         batch.check()
         return batch
 
-    async def _ask(
-        self, tally: _Tally, ids: Sequence[str], *, archived: bool
-    ) -> list[BatchAnswer]:
+    async def _ask(self, tally: _Tally, ids: Sequence[str], *, archived: bool) -> list[BatchAnswer]:
         """One batch/read; one that is refused is split until the bad ids stand alone."""
         try:
             answer = await self._client.batch_read(
@@ -207,7 +204,7 @@ class Hydrator:
             if len(alone.unasked) == 1 and alone.unasked <= before:
                 tally.aliases[old_id] = next(iter(alone.unasked))
             elif alone.loaded or len(alone.unasked) == 1:
-                tally.results += alone.results
+                tally.answers += alone.answers
                 tally.loaded |= alone.loaded
                 tally.unasked |= alone.unasked
                 tally.aliases |= dict.fromkeys(alone.missing, *alone.unasked)

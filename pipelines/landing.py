@@ -1,8 +1,8 @@
-"""A chunk of answers as the rows of tables: the last step before dlt."""
+"""Answers as the rows of tables: the last step before dlt."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from pipelines import ledger
 from pipelines.errors import IncompleteError
-from pipelines.ledger import AliasRow, ErrorRow
+from pipelines.hydrate import Batch
+from pipelines.ledger import AliasRow, BatchRow, ErrorRow
 from pipelines.reading import Reading
-from pipelines.stream import Chunk
 from transforms.normalise import INVALID_ID, Normalised, normalise
 from transforms.records import raw_records
 
@@ -60,15 +60,17 @@ class Landing:
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """A chunk ready to land, and its sums: every id asked for is in exactly one of three."""
+    """Some batches, typed, and their sums: every id asked for is in exactly one of three."""
 
     reading: Reading
+    seen_at: datetime  # the `synced_at` of the rows
+    after: str | None  # where discovery goes on
     rows: pa.Table
     errors: tuple[ErrorRow, ...]
     aliases: tuple[AliasRow, ...]
-    batches: pa.Table
+    requests: tuple[BatchRow, ...]
     asked: int
-    loaded: int
+    loaded: frozenset[str]
     merged: int
     failed: int
     archived: int
@@ -76,6 +78,28 @@ class Typed:
     winners: frozenset[str]  # records that came in place of merged-away ids
     is_fresh: bool  # no id asked for can have come before in the run
     is_new: bool  # besides, no record came that was not asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What lands together: one load package, one checkpoint."""
+
+    parts: tuple[Typed, ...]
+
+    @property
+    def reading(self) -> Reading:
+        """The columns of the rows."""
+        return self.parts[-1].reading
+
+    @property
+    def after(self) -> str | None:
+        """Where discovery goes on once this has landed; None: it has ended."""
+        return self.parts[-1].after
+
+    @property
+    def rows(self) -> int:
+        """Rows for the object's table."""
+        return sum(part.rows.num_rows for part in self.parts)
 
     def landings(
         self,
@@ -95,52 +119,57 @@ class Typed:
             append: The object's table has none of these ids yet.
             known_errors: Gives rows of `errors` what an earlier run wrote there.
         """
-        errors = ledger.errors_table(self.errors, run_id=run_id, seen_at=seen_at)
+        rows = pa.concat_tables([part.rows for part in self.parts])
+        if any(part.winners for part in self.parts):
+            rows = _last_of_each(rows)
+        errors = [row for part in self.parts for row in part.errors]
+        aliases = {row.old_id: row for part in self.parts for row in part.aliases}
+        requests = [row for part in self.parts for row in part.requests]
         made = [
+            Landing(self.reading.object_type, rows, self.reading.json_columns, append=append),
+            Landing("batches", ledger.table_of(requests, ledger.BATCHES), append=True),
             Landing(
-                self.reading.object_type,
-                self.rows,
-                self.reading.json_columns,
-                append=append,
+                "errors",
+                known_errors(ledger.errors_table(errors, run_id=run_id, seen_at=seen_at)),
             ),
-            Landing("batches", self.batches, append=True),
-            Landing("errors", known_errors(errors)),
-            Landing("id_aliases", ledger.table_of(self.aliases, ledger.ID_ALIASES)),
+            Landing("id_aliases", ledger.table_of(list(aliases.values()), ledger.ID_ALIASES)),
         ]
         return [landing for landing in made if landing.rows.num_rows or is_first]
 
 
-def typed(chunk: Chunk, reading: Reading, *, seen_at: datetime) -> Typed:
-    """Type a chunk: rows for the object's table, and everything that is not in a row as errors.
+def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> Typed:
+    """Type batches: rows for the object's table, and everything that is not in a row as errors.
 
     Args:
-        chunk: Accounted batches.
-        reading: The columns; `fitted` to the first values if this is the first chunk.
+        batches: Accounted for.
+        reading: The columns; `fitted` to these values if they are the first.
         seen_at: The moment to write down, UTC.
 
     Raises:
         IncompleteError: Rows are missing that HubSpot sent.
     """
-    wanted = {object_id for batch in chunk.batches for object_id in batch.loaded}
-    aliases = {old: new for batch in chunk.batches for old, new in batch.aliases.items()}
-    strangers = _union(batch.unasked for batch in chunk.batches)
-    is_fresh = all(batch.page.is_fresh for batch in chunk.batches)
+    wanted = _union(batch.loaded for batch in batches)
+    aliases = {old: new for batch in batches for old, new in batch.aliases.items()}
+    strangers = _union(batch.unasked for batch in batches)
+    rows_of = wanted | set(aliases.values())
     normalised = normalise(
-        _distinct(raw_of(chunk, reading), wanted | set(aliases.values()), strangers),
+        _distinct(raw_of(batches, reading), rows_of, strangers),
         reading.columns,
         object_type=reading.object_type,
     )
     rejects = _reject_rows(normalised.rejects, reading.object_type)
     unloadable = {row.object_id for row in rejects if row.category == INVALID_ID}
-    expected = len(wanted | set(aliases.values())) - len(unloadable)
-    if normalised.rows.height != expected:
+    if normalised.rows.height != len(rows_of) - len(unloadable):
         raise IncompleteError(
-            f"{expected} {reading.object_type} were received but {normalised.rows.height} typed: "
-            "nothing of this chunk was loaded; run the same command again"
+            f"{len(rows_of)} {reading.object_type} were received but {normalised.rows.height} "
+            "typed: nothing of them was loaded; run the same command again"
         )
-    failures = [row for batch in chunk.batches for row in batch.errors]
+    failures = [row for batch in batches for row in batch.errors]
+    is_fresh = all(batch.page.is_fresh for batch in batches)
     return Typed(
         reading=reading,
+        seen_at=seen_at,
+        after=batches[-1].page.after,
         rows=_rows(normalised, seen_at),
         errors=(*failures, *rejects),
         aliases=tuple(
@@ -148,11 +177,9 @@ def typed(chunk: Chunk, reading: Reading, *, seen_at: datetime) -> Typed:
             for old, new in aliases.items()
             if old.isdecimal() and new.isdecimal()
         ),
-        batches=ledger.table_of(
-            [row for batch in chunk.batches for row in batch.requests], ledger.BATCHES
-        ),
-        asked=chunk.asked,
-        loaded=len(wanted - unloadable),
+        requests=tuple(row for batch in batches for row in batch.requests),
+        asked=sum(len(batch.page.ids) for batch in batches),
+        loaded=frozenset(wanted - unloadable),
         merged=len(aliases),
         failed=len(failures) + len(unloadable & wanted),
         archived=int(normalised.rows["archived"].sum()),
@@ -163,10 +190,9 @@ def typed(chunk: Chunk, reading: Reading, *, seen_at: datetime) -> Typed:
     )
 
 
-def raw_of(chunk: Chunk, reading: Reading) -> pl.DataFrame:
-    """Every record of a chunk as text columns."""
-    answers = [answer for batch in chunk.batches for answer in batch.results]
-    return raw_records(answers, reading.properties)
+def raw_of(batches: Sequence[Batch], reading: Reading) -> pl.DataFrame:
+    """Every record of some batches as text columns."""
+    return raw_records([body for batch in batches for body in batch.answers], reading.properties)
 
 
 def _distinct(raw: pl.DataFrame, wanted: set[str], strangers: set[str]) -> pl.DataFrame:
@@ -183,6 +209,11 @@ def _rows(normalised: Normalised, seen_at: datetime) -> pa.Table:
     # dlt takes the key for not null, and warns where Arrow does not say the same.
     key = table.schema.field("id").with_nullable(nullable=False)
     return table.cast(table.schema.set(0, key))
+
+
+def _last_of_each(rows: pa.Table) -> pa.Table:
+    frame = pl.DataFrame(rows).unique("id", keep="last", maintain_order=True)
+    return frame.to_arrow().cast(rows.schema)
 
 
 def _reject_rows(rejects: pl.DataFrame, object_type: str) -> list[ErrorRow]:

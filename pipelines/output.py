@@ -122,30 +122,19 @@ def interruptible(work: Callable[[threading.Event], T], say: Callable[[str], Non
         if stop.is_set():
             os._exit(130)
         stop.set()
+        # The main thread only waits, so it holds no lock that printing needs.
+        say("stopping: what was read is being landed; Ctrl-C again to stop at once")
 
-    def told() -> None:
-        stop.wait()
-        if not done.is_set():
-            say("stopping: what was read is being landed; Ctrl-C again to stop at once")
-
-    done = threading.Event()
     before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
-    threading.Thread(target=told, name="told", daemon=True).start()
     try:
         with ThreadPoolExecutor(1, thread_name_prefix="run") as pool:
             return pool.submit(work, stop).result()
     finally:
-        done.set()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-def one_line(text: str) -> str:
-    """The text without line breaks."""
-    return " ".join(text.split())
 
 
 def _set_up_logging(*, is_json: bool, is_quiet: bool, is_verbose: bool) -> None:
@@ -154,7 +143,7 @@ def _set_up_logging(*, is_json: bool, is_quiet: bool, is_verbose: bool) -> None:
     log.handlers = [handler]
     log.propagate = False
     log.setLevel(logging.WARNING if is_quiet else logging.INFO)
-    os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if is_verbose else "ERROR")
+    os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if is_verbose else "CRITICAL")
 
 
 class _JsonLines(logging.Formatter):

@@ -32,14 +32,19 @@ class Counters:
     read: int = 0
     landed: int = 0
     clock: Callable[[], float] = time.monotonic
-    began: float = field(init=False)
+    began: float | None = field(default=None, init=False)
 
-    def __post_init__(self) -> None:
-        self.began = self.clock()
+    def add_found(self, ids: int) -> None:
+        """More ids found; the first ones start the clock."""
+        if self.began is None:
+            self.began = self.clock()
+        self.found += ids
 
     @property
     def per_second(self) -> float:
         """Records read per second since the beginning."""
+        if self.began is None:
+            return 0.0
         return self.read / max(self.clock() - self.began, 1e-9)
 
     @property
@@ -122,8 +127,9 @@ class Lines(_Ticking):
         self._stop()
 
     def _show(self) -> None:
-        if self._all:
-            log.info(self._all[-1].line())
+        begun = [counters for counters in self._all if counters.found]
+        if begun:
+            log.info(begun[-1].line())
 
 
 class Bar(_Ticking):

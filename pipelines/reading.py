@@ -48,7 +48,8 @@ class Reading:
             f"{self.object_type}.{column.property} is {column.kind.sql_type} now: "
             f"its values go to the column {column.name}"
             for column in self.columns
-            if (known := self.known.get(column.property)) and list(known.values())[-1] != column.name
+            if (known := self.known.get(column.property))
+            and list(known.values())[-1] != column.name
         ]
 
     def fitted(self, raw: pl.DataFrame) -> Reading:

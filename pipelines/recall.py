@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.duckdb_file import quoted
 from pipelines.ledger import ERRORS
 from pipelines.reading import KnownColumns
-from pipelines.warehouse import Warehouse, quoted
+from pipelines.warehouse import Warehouse
 from transforms.definitions import Kind
-
 
 _KINDS = {kind.sql_type: kind for kind in Kind}
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipelines.errors import ConfigError
 from pipelines.hubspot.paths import API_VERSIONS
@@ -19,7 +22,7 @@ OBJECT_TYPES = ("contacts", "calls")
 DEFAULT_BASE_URL = "https://api.hubapi.com"
 DEFAULT_API_VERSION = "v3"
 DEFAULT_SEARCH_REQUESTS_PER_S = 5  # HubSpot: per account, shared by all its apps
-DEFAULT_WAREHOUSE = "crm.duckdb"
+DEFAULT_WAREHOUSE = "hubspot.duckdb"  # not crm.duckdb: see `duckdb_file.check_name`
 SECTION = "sources.hubspot"
 
 _KEYS = frozenset(
@@ -84,7 +87,7 @@ def load_settings() -> Settings:
 
 
 def warehouse_path(given: Path | None) -> Path:
-    """The DuckDB file to use: the one given, else the configured one, else `crm.duckdb`."""
+    """The DuckDB file to use: the one given, else the configured one, else `hubspot.duckdb`."""
     if given is not None:
         return given
     import dlt  # slow to import, and `--help` does not need it
@@ -111,12 +114,21 @@ def known_object_types(names: Iterable[str]) -> tuple[str, ...]:
 def _get(key: str, default: object = None) -> Any:
     import dlt  # slow to import, and `--help` does not need it
 
-    value = dlt.secrets.get(f"{SECTION}.{key}")
+    value: Any = dlt.secrets.get(f"{SECTION}.{key}")
     return default if value is None else value
 
 
+def _get_parsed(key: str, default: object) -> Any:
+    """A list or table; in the environment it is written as JSON."""
+    value = _get(key, default)
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return json.loads(value)
+    return value
+
+
 def _object_settings(object_type: str) -> ObjectSettings:
-    types = _get(f"{object_type}.types", {})
+    types = _get_parsed(f"{object_type}.types", {})
     if not isinstance(types, Mapping):
         raise _wrong(f"{object_type}.types", types, 'a table such as {hs_call_app_id = "text"}')
     for name, word in types.items():
@@ -132,7 +144,7 @@ def _object_settings(object_type: str) -> ObjectSettings:
 
 
 def _names(key: str, default: list[str]) -> tuple[str, ...]:
-    value = _get(key, default)
+    value = _get_parsed(key, default)
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise _wrong(key, value, 'a list of property names or globs such as ["email", "hs_*"]')
     return tuple(value)
@@ -145,7 +157,12 @@ def _text(key: str, value: object) -> str:
 
 
 def _url(value: str) -> str:
-    if not value.startswith(("https://", "http://")) or "://" == value[-3:] or " " in value:
+    try:
+        parts = urlsplit(value)
+        is_whole = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_whole = False
+    if not is_whole or any(character.isspace() for character in value):
         raise _wrong("base_url", value, f"an address such as {DEFAULT_BASE_URL}")
     return value.rstrip("/")
 

@@ -25,6 +25,7 @@ from pipelines.landing import Landing
 
 SCHEMA_NAME = "hubspot"
 
+
 def schema() -> dlt.Schema:
     """A schema that takes names as they are: HubSpot's property names are the column names."""
     return dlt.Schema(

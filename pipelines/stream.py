@@ -6,7 +6,14 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Sequence,
+)
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,33 +21,26 @@ from typing import Final, Generic, TypeVar
 
 from pipelines.errors import Interrupted
 from pipelines.hydrate import Batch
+from pipelines.landing import Chunk, Typed
 
-CHUNK_RECORDS: Final = 16_000
-"""Records in one chunk, which is one load package and one checkpoint. With what is read ahead
+CHUNK_RECORDS: Final = 17_500
+"""Records in one chunk, which is one load package and one checkpoint. With the requests under way
 it stays below the 20,000 that a killed process may lose."""
 CHUNK_SECONDS: Final = 45.0
 """A chunk closes after this time even if it is small, so that a slow portal is saved too."""
-
-READ_AHEAD: Final = 1
+SLICE_RECORDS: Final = 3_500
+"""Records that are typed together, as soon as they are there: their bytes can go then."""
 
 _POLL_S = 0.2  # how soon an interrupt is noticed
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
-    """Batches that land together. `after` is where discovery goes on; None: nothing is left."""
+class Bounds:
+    """How large slices and chunks become."""
 
-    batches: tuple[Batch, ...]
-
-    @property
-    def after(self) -> str | None:
-        """The cursor once this chunk has landed."""
-        return self.batches[-1].page.after
-
-    @property
-    def asked(self) -> int:
-        """Ids asked for."""
-        return sum(len(batch.page.ids) for batch in self.batches)
+    chunk_records: int = CHUNK_RECORDS
+    chunk_seconds: float = CHUNK_SECONDS
+    slice_records: int = SLICE_RECORDS
 
 
 async def until(stop: threading.Event, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
@@ -65,30 +65,43 @@ async def until(stop: threading.Event, batches: AsyncIterator[Batch]) -> AsyncIt
 
 async def chunked(
     batches: AsyncIterator[Batch],
+    type_: Callable[[Sequence[Batch]], Awaitable[Typed]],
     *,
-    max_records: int = CHUNK_RECORDS,
-    max_seconds: float = CHUNK_SECONDS,
+    bounds: Bounds = Bounds(),
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[Chunk]:
-    """Batches in groups of about `max_records` ids, in order.
+    """Batches, typed a slice at a time, in chunks that land together; in order.
 
     What was read before an error still comes out, before the error is raised.
     """
+    parts: list[Typed] = []
     held: list[Batch] = []
     size, began = 0, clock()
+
+    async def close_slice() -> None:
+        if held:
+            parts.append(await type_(tuple(held)))
+            held.clear()
+
     try:
         async for batch in batches:
             held.append(batch)
             size += len(batch.page.ids)
-            if size >= max_records or clock() - began >= max_seconds:
-                yield Chunk(tuple(held))
-                held, size, began = [], 0, clock()
+            is_full = size >= bounds.chunk_records or clock() - began >= bounds.chunk_seconds
+            if is_full or sum(len(b.page.ids) for b in held) >= bounds.slice_records:
+                await close_slice()
+            if is_full:
+                yield Chunk(tuple(parts))
+                parts.clear()
+                size, began = 0, clock()
     except Exception:
-        if held:
-            yield Chunk(tuple(held))
+        await close_slice()
+        if parts:
+            yield Chunk(tuple(parts))
         raise
-    if held:
-        yield Chunk(tuple(held))
+    await close_slice()
+    if parts:
+        yield Chunk(tuple(parts))
 
 
 T = TypeVar("T")
@@ -102,8 +115,8 @@ class _Ended:
 class Fetch(Generic[T]):
     """Items of an async stream that runs in a thread of its own; iterate inside `with`.
 
-    One item is made ahead: the one after it is begun when the consumer calls
-    `taken()` for the first, that is when it is safe on disk.
+    No item is made ahead: the next is begun when the consumer calls `taken()`,
+    that is when the one before is safe on disk.
 
     Args:
         stream: Makes the async stream; called once, inside the thread's event loop.
@@ -112,7 +125,7 @@ class Fetch(Generic[T]):
     def __init__(self, stream: Callable[[], AsyncGenerator[T]]) -> None:
         self._stream = stream
         self._ready: queue.Queue[T | _Ended] = queue.Queue()
-        self._room = threading.Semaphore(READ_AHEAD)
+        self._room = threading.Semaphore(0)
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="fetch", daemon=True)
 
@@ -137,7 +150,7 @@ class Fetch(Generic[T]):
             raise item.failure
 
     def taken(self) -> None:
-        """The item got last is safe: another one may be made ahead."""
+        """The item got last is safe: the next one may be made."""
         self._room.release()
 
     @property

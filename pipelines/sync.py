@@ -13,12 +13,12 @@ from typing import Any
 from pipelines import ledger, recall
 from pipelines.errors import AuthError, ConfigError, CrmError, IncompleteError, Interrupted
 from pipelines.fetching import LIVE, Fetched, Fetcher, Start
-from pipelines.landing import Landing, Typed, raw_of, typed
+from pipelines.landing import Chunk, Landing, Typed
 from pipelines.ledger import RunRow
 from pipelines.progress import Counters, View
 from pipelines.reading import Reading
 from pipelines.settings import Settings
-from pipelines.stream import Chunk, Fetch
+from pipelines.stream import Bounds, Fetch
 from pipelines.views import apply_views
 from pipelines.warehouse import Warehouse
 
@@ -45,6 +45,7 @@ def sync(
     view: View,
     stop: threading.Event,
     is_full: bool = False,
+    bounds: Bounds = Bounds(),  # noqa: B008  (frozen)
 ) -> Outcome:
     """Read everything HubSpot lists of these object types into the warehouse.
 
@@ -59,11 +60,14 @@ def sync(
         view: Shows progress.
         stop: Set it to end early, with a checkpoint.
         is_full: Begin anew.
+        bounds: How much lands together.
 
     Raises:
         WarehouseError: What was read could not be loaded; the next run loads it first.
     """
-    run = _Run(settings, warehouse, object_types, view=view, stop=stop, is_full=is_full)
+    run = _Run(
+        settings, warehouse, object_types, view=view, stop=stop, is_full=is_full, bounds=bounds
+    )
     try:
         run.read_all()
     except CrmError as exc:
@@ -78,20 +82,22 @@ class _Pass:
 
     object_type: str
     name: str
-    began_at: datetime
+    began_at: datetime | None = None  # the first `synced_at`
     loaded: int = 0
     winners: set[str] = field(default_factory=set)  # records that came for a merged-away id
     is_fresh: bool = True
 
     def take(self, ready: Typed) -> None:
         """Book a chunk."""
-        self.loaded += ready.loaded
+        if self.began_at is None:
+            self.began_at = ready.seen_at
+        self.loaded += len(ready.loaded)
         self.winners |= ready.winners
         self.is_fresh &= ready.is_fresh
 
     def may_repeat(self, chunk: Chunk) -> bool:
         """Whether a record of this chunk may have landed before, in place of another."""
-        return bool(self.winners) and any(self.winners & batch.loaded for batch in chunk.batches)
+        return bool(self.winners) and any(self.winners & part.loaded for part in chunk.parts)
 
     def check(self, found: int) -> None:
         """Hold the rows found in the table against what was read.
@@ -119,6 +125,7 @@ class _Run:
         view: View,
         stop: threading.Event,
         is_full: bool,
+        bounds: Bounds,
     ) -> None:
         self._warehouse = warehouse
         self._view = view
@@ -139,11 +146,9 @@ class _Run:
         }
         self.outcome = Outcome(list(self._rows.values()), notes=self._notes)
         self._counters = {name: Counters(name) for name in object_types}
-        self._readings: dict[str, Reading] = {}
+        self._begun: set[str] = set()
         self._passes: dict[str, _Pass] = {}
-        self._was_empty = {
-            name: recall.count_rows(warehouse, name) == 0 for name in object_types
-        }
+        self._was_empty = {name: recall.count_rows(warehouse, name) == 0 for name in object_types}
         self._fetcher = Fetcher(
             settings,
             run_ids={name: row.run_id for name, row in self._rows.items()},
@@ -151,6 +156,7 @@ class _Run:
             known={name: recall.known_columns(warehouse, name) for name in object_types},
             counters=self._counters,
             stop=stop,
+            bounds=bounds,
         )
         recall.close_stale_runs(warehouse, now=started_at)
 
@@ -161,6 +167,8 @@ class _Run:
             CrmError: From either half; all that was read before it has landed.
         """
         with self._view, Fetch(self._fetcher.stream) as fetch:
+            for counters in self._counters.values():
+                self._view.begin(counters)
             for fetched in fetch:
                 self._note_usage(fetched)
                 if fetched.chunk is None:
@@ -186,57 +194,59 @@ class _Run:
         self.outcome.seconds = time.monotonic() - self._began
 
     def _land(self, fetched: Fetched, chunk: Chunk, fetch: Fetch[Fetched]) -> None:
-        name = fetched.reading.object_type
+        name = chunk.reading.object_type
         row = self._rows[name]
-        seen_at = datetime.now(UTC)
-        landings = [] if name in self._readings else self._first_landings(fetched.reading, chunk)
-        passing = self._pass(name, fetched.pass_, seen_at)
-        ready = typed(chunk, self._readings[name], seen_at=seen_at)
-        is_append = self._was_empty[name] and fetched.pass_ == LIVE and ready.is_new
-        landings += ready.landings(
+        first = [] if name in self._begun else self._first_landings(chunk.reading)
+        passing = self._pass(name, fetched.pass_)
+        is_append = (
+            self._was_empty[name]
+            and fetched.pass_ == LIVE
+            and all(part.is_new for part in chunk.parts)
+            and not passing.may_repeat(chunk)
+        )
+        landings = chunk.landings(
             run_id=row.run_id,
-            seen_at=seen_at,
-            is_first=bool(landings),
-            append=is_append and not passing.may_repeat(chunk),
+            seen_at=datetime.now(UTC),
+            is_first=bool(first),
+            append=is_append,
             known_errors=lambda errors: recall.with_first_seen(self._warehouse, errors),
         )
-        self._book(row, ready, chunk)
-        passing.take(ready)
-        self._warehouse.land(
-            landings,
-            state={name: {"pass": fetched.pass_, "after": chunk.after}},
-            on_disk=fetch.taken,
-        )
-        self._counters[name].landed += ready.rows.num_rows
+        for part in chunk.parts:
+            self._book(row, part)
+            passing.take(part)
+        if landings or first:
+            state = {name: {"pass": fetched.pass_, "after": chunk.after}}
+            self._warehouse.land([*first, *landings], state=state, on_disk=fetch.taken)
+        else:
+            fetch.taken()
+        self._counters[name].landed += chunk.rows
         if chunk.after is None:
             self._check(passing)
 
-    def _first_landings(self, reading: Reading, chunk: Chunk) -> list[Landing]:
-        """What goes with the first chunk of an object type; its values decide about BIGINT."""
+    def _first_landings(self, reading: Reading) -> list[Landing]:
+        """What goes with the first chunk of an object type."""
         name = reading.object_type
-        self._view.begin(self._counters[name])
-        self._readings[name] = reading.fitted(raw_of(chunk, reading))
-        self.outcome.notes += self._readings[name].changed_columns()
+        self._begun.add(name)
+        self._notes += reading.changed_columns()
         return [
-            Landing("properties", self._readings[name].properties_table()),
-            Landing("property_options", self._readings[name].options_table()),
+            Landing("properties", reading.properties_table()),
+            Landing("property_options", reading.options_table()),
             self._runs_landing([self._rows[name]]),
         ]
 
     def _runs_landing(self, rows: Sequence[RunRow]) -> Landing:
         return Landing("runs", ledger.table_of(rows, ledger.RUNS))
 
-    def _pass(self, object_type: str, name: str, began_at: datetime) -> _Pass:
-        key = f"{object_type}/{name}"
-        return self._passes.setdefault(key, _Pass(object_type, name, began_at))
+    def _pass(self, object_type: str, name: str) -> _Pass:
+        return self._passes.setdefault(f"{object_type}/{name}", _Pass(object_type, name))
 
-    def _book(self, row: RunRow, ready: Typed, chunk: Chunk) -> None:
+    def _book(self, row: RunRow, ready: Typed) -> None:
         row.requested_ids += ready.asked
-        row.loaded_rows += ready.loaded
+        row.loaded_rows += len(ready.loaded)
         row.merged_ids += ready.merged
         row.error_ids += ready.failed
         row.rejected_values += ready.rejected
-        row.cursor_to = chunk.after or row.cursor_to
+        row.cursor_to = ready.after or row.cursor_to
         self.outcome.archived += ready.archived
 
     def _note_usage(self, fetched: Fetched) -> None:

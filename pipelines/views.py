@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 
+from pipelines.duckdb_file import ANALYTICS, DATASET, literal, quoted
 from pipelines.settings import OBJECT_TYPES
-from pipelines.warehouse import DATASET, Warehouse, literal, quoted
-
-ANALYTICS = "analytics"
+from pipelines.warehouse import Warehouse
 
 _LABELS = re.compile(r"/\* labels.*?\*/", re.DOTALL)
 _PROPERTIES = re.compile(r"/\* properties.*?\*/", re.DOTALL)

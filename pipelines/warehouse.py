@@ -6,43 +6,52 @@ The only module that knows that the destination is a DuckDB file.
 from __future__ import annotations
 
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # read when dlt is imported
+# dlt reads these when it is imported and for each step; a trace is 40 ms for every chunk.
+os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+os.environ.setdefault("ENABLE_RUNTIME_TRACE", "false")
+# We wait for locks before a load; what fails then would fail again.
+os.environ.setdefault("LOAD__RAISE_ON_MAX_RETRIES", "1")
 
 import dlt
 import duckdb
 import filelock
 import pyarrow as pa
-import stamina
-from dlt.common.exceptions import DltException
-from dlt.common.pipeline import LoadPackageInfo
+from dlt.common.storages.load_package import LoadPackageInfo
 from dlt.common.versioned_state import decompress_state
 
-from pipelines.errors import ConfigError, CrmError, WarehouseError
+from pipelines.duckdb_file import (
+    DATASET,
+    check_name,
+    connect,
+    explained,
+    first_line,
+    named_failures,
+    quoted,
+)
+from pipelines.errors import ConfigError, WarehouseError
 from pipelines.landing import KEYS, Landing
 from pipelines.output import Rows
 from pipelines.source import SCHEMA_NAME, package
 
-DATASET = "crm"
 PIPELINE = "crm"
-STORAGE_VERSION = "v1.2.0"
-"""Files in this format open in DuckDB 1.2 and later; DuckDB 2 would write one that 1.x refuses."""
 DEFAULT_LOCK_WAIT_S = 60.0
 MEMORY_LIMIT = "256MB"
 """For DuckDB's buffers; what does not fit goes to disk, so a load's memory is bounded."""
 
 _WORK_SUFFIX = ".work"
-_HAS_TABLE = (
-    "select 1 from information_schema.tables where table_schema = ? and table_name = ?"
+_HAS_TABLE = "select 1 from information_schema.tables where table_schema = ? and table_name = ?"
+_LAST_STATE = (
+    "select s.state from crm._dlt_pipeline_state as s "
+    "inner join crm._dlt_loads as l on l.load_id = s._dlt_load_id "
+    "where l.status = 0 order by l.load_id desc limit 1"
 )
-_HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
 class Warehouse:
@@ -58,6 +67,7 @@ class Warehouse:
         tell: Gets one line for everything a person should know, such as a wait.
 
     Raises:
+        ConfigError: DuckDB cannot work with a file of this name.
         WarehouseError: The file is locked, unreadable or unwritable.
     """
 
@@ -68,12 +78,14 @@ class Warehouse:
         lock_wait_s: float = DEFAULT_LOCK_WAIT_S,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
+        check_name(path)
         self.path = path.absolute()
         self._work = _work_folder(self.path)
         self._lock = filelock.FileLock(self._work / "lock", timeout=0)
         self._lock_wait_s = lock_wait_s
         self._tell = tell
         self._held: duckdb.DuckDBPyConnection | None = None
+        self._is_fetched = False  # something is on disk that is not in the warehouse yet
         self._pipeline: dlt.Pipeline | None = None
 
     def __enter__(self) -> Warehouse:
@@ -131,8 +143,10 @@ class Warehouse:
         """
         with self._named_failures():
             self.pipeline.extract(package(landings, state))
-            self.pipeline.normalize()
+        self._is_fetched = True
         on_disk()
+        with self._named_failures():
+            self.pipeline.normalize()
         self._load()
 
     def hold(self) -> duckdb.DuckDBPyConnection:
@@ -157,17 +171,19 @@ class Warehouse:
 
     def query(self, sql: str, *parameters: object) -> pa.Table:
         """Rows as Arrow; `?` stands for a parameter."""
+        connection = self.hold()
         with self._named_failures():
-            return self.hold().sql(sql, params=parameters).to_arrow_table()
+            return connection.sql(sql, params=parameters).to_arrow_table()
 
     def execute(self, sql: str, *parameters: object) -> None:
         """One statement, or several without parameters."""
+        connection = self.hold()
         with self._named_failures():
-            self.hold().execute(sql, parameters or None)
+            connection.execute(sql, parameters or None)
 
     def has_table(self, table: str) -> bool:
         """Whether `crm` has this table."""
-        return self.query(_HAS_TABLE, DATASET, table).num_rows > 0
+        return bool(self.query(_HAS_TABLE, DATASET, table).num_rows)
 
     def _acquire(self) -> None:
         try:
@@ -208,6 +224,7 @@ class Warehouse:
 
     def _load_pending(self) -> None:
         self._tell("loading what an earlier run had fetched")
+        self._is_fetched = True
         with self._named_failures():
             self.pipeline.normalize()
             for load_id in self.pipeline.list_normalized_load_packages():
@@ -236,12 +253,14 @@ class Warehouse:
         self.hold()
         with self._named_failures():
             self.pipeline.load()
+        self._is_fetched = False
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        return _connect(self.path, lock_wait_s=self._lock_wait_s, tell=self._tell)
+        with self._named_failures():
+            return connect(self.path, lock_wait_s=self._lock_wait_s, tell=self._tell)
 
     def _named_failures(self) -> AbstractContextManager[None]:
-        return _named_failures(self.path)
+        return named_failures(self.path, is_fetched=self._is_fetched)
 
 
 class Reader:
@@ -256,14 +275,18 @@ class Reader:
     """
 
     def __init__(self, path: Path, *, lock_wait_s: float = DEFAULT_LOCK_WAIT_S) -> None:
+        check_name(path)
         self._path = path.absolute()
         self._lock_wait_s = lock_wait_s
 
     def __enter__(self) -> Reader:
-        if not self._path.is_file():
-            raise WarehouseError(f"no warehouse at {self._path}: run `crm sync` or `crm demo` first")
-        self._connection = _connect(self._path, lock_wait_s=self._lock_wait_s, read_only=True)
-        self._connection.execute("set TimeZone = 'UTC'")
+        if not self._path.exists():
+            raise WarehouseError(
+                f"no warehouse at {self._path}: run `crm sync` or `crm demo` first"
+            )
+        with named_failures(self._path):
+            self._connection = connect(self._path, lock_wait_s=self._lock_wait_s, read_only=True)
+            self._connection.execute("set TimeZone = 'UTC'")
         return self
 
     def __exit__(
@@ -286,7 +309,7 @@ class Reader:
                 raise ConfigError("this statement returns no rows; write one that reads")
             cells = relation.project("columns(*)::varchar").fetchall()
         except duckdb.Error as exc:
-            raise ConfigError(f"DuckDB does not accept this: {_first_line(exc)}") from exc
+            raise ConfigError(f"DuckDB does not accept this: {first_line(str(exc))}") from exc
         return Rows(title, relation.columns, cells, empty=empty)
 
     def has_table(self, schema: str, table: str) -> bool:
@@ -297,12 +320,8 @@ class Reader:
         """What the last run remembered, by object type; empty before the first."""
         if not self.has_table(DATASET, "_dlt_pipeline_state"):
             return {}
-        row = self._connection.execute(
-            "select s.state from crm._dlt_pipeline_state as s "
-            "inner join crm._dlt_loads as l on l.load_id = s._dlt_load_id "
-            "where l.status = 0 order by l.load_id desc limit 1"
-        ).fetchone()
-        state = decompress_state(row[0]) if row else {}
+        rows = self._connection.execute(_LAST_STATE).fetchall()
+        state = decompress_state(rows[0][0]) if rows else {}
         found: Mapping[str, Any] = state.get("sources", {}).get(SCHEMA_NAME, {})
         return found
 
@@ -317,78 +336,3 @@ def is_package_pending(path: Path) -> bool:
 
 def _work_folder(path: Path) -> Path:
     return path.with_name(path.name + _WORK_SUFFIX)
-
-
-def _connect(
-    path: Path,
-    *,
-    lock_wait_s: float,
-    read_only: bool = False,
-    tell: Callable[[str], None] = lambda _: None,
-) -> duckdb.DuckDBPyConnection:
-    """The file opened, once no other process has it open for writing.
-
-    Raises:
-        WarehouseError: That takes longer than `lock_wait_s`, or it cannot be opened.
-    """
-    config = {} if path.exists() else {"storage_compatibility_version": STORAGE_VERSION}
-    is_told = False
-    with _named_failures(path):
-        for attempt in stamina.retry_context(
-            on=is_locked, timeout=lock_wait_s, attempts=None, wait_initial=0.1, wait_max=1.0
-        ):
-            with attempt:
-                if attempt.num > 1 and not is_told:
-                    tell(f"waiting for {path}, which another program has open")
-                    is_told = True
-                return duckdb.connect(str(path), read_only=read_only, config=config)
-    raise AssertionError("stamina either returns or raises")
-
-
-@contextmanager
-def _named_failures(path: Path) -> Iterator[None]:
-    """Turn what DuckDB, dlt and the file system raise into one line that says what to do."""
-    try:
-        yield
-    except CrmError:
-        raise
-    except (duckdb.Error, OSError, DltException) as exc:
-        raise WarehouseError(explained(path, exc)) from exc
-
-
-def is_locked(exc: Exception) -> bool:
-    """Whether the failure is that another process has the file open."""
-    return "lock on file" in str(_root(exc))
-
-
-def explained(path: Path, exc: BaseException) -> str:
-    """One line: what is wrong with the warehouse, and what would help."""
-    cause = _root(exc)
-    if holder := _HOLDER.search(str(cause)):
-        program = Path(holder["program"]).name
-        return (
-            f"{path} is open in {program} (process {holder['pid']}): close it there, "
-            "then run the same command again; what was fetched is kept"
-        )
-    return f"the warehouse {path} cannot be used: {_first_line(cause)}; what was fetched is kept"
-
-
-def quoted(identifier: str) -> str:
-    """A SQL identifier, whatever characters are in it."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A SQL text literal, for the statements that take no parameters."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _root(exc: BaseException) -> BaseException:
-    while exc.__cause__ is not None:
-        exc = exc.__cause__
-    return exc
-
-
-def _first_line(exc: BaseException) -> str:
-    lines = str(exc).strip().splitlines()
-    return lines[0] if lines else type(exc).__name__

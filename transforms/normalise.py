@@ -91,17 +91,23 @@ def normalise(raw: pl.DataFrame, columns: Sequence[Column], *, object_type: str)
 def integers(raw: pl.DataFrame, names: Iterable[str]) -> frozenset[str]:
     """Those of the number properties `names` whose values here need a BIGINT.
 
-    Every value is a whole number that fits, and at least one is written in
-    digits and beyond 2^53, where a double begins to skip some.
+    Every number is a whole one that fits, and at least one is written in digits
+    and beyond 2^53, where a double begins to skip some. What is no number is a
+    reject in either column, so it has no say.
     """
     present = [name for name in names if name in raw.columns]
     # Cheap first: almost every number property is out after this.
     beyond = raw.select(_is_beyond_doubles(name).alias(name) for name in present)
     candidates = [name for name in present if beyond[name].item()]
     whole = raw.select(
-        (parse.integer(name).count() == _count_set(name)).alias(name) for name in candidates
+        (parse.integer(name).count() == parse.is_number(_trimmed(name)).sum()).alias(name)
+        for name in candidates
     )
     return frozenset(name for name in candidates if whole[name].item())
+
+
+def _trimmed(name: str) -> pl.Expr:
+    return parse.raw(name).str.strip_chars()
 
 
 def _is_beyond_doubles(name: str) -> pl.Expr:

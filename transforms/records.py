@@ -40,11 +40,11 @@ def raw_schema(properties: Iterable[str]) -> dict[str, pl.DataType]:
     return {**ENVELOPE, **{name: pl.String() for name in properties}}
 
 
-def raw_records(results: Sequence[bytes], properties: Sequence[str]) -> pl.DataFrame:
+def raw_records(answers: Sequence[bytes], properties: Sequence[str]) -> pl.DataFrame:
     """One row per record, in the order given: envelope and properties as text.
 
     Args:
-        results: Each a JSON array of records, as in an answer's `results`.
+        answers: Each a JSON object with records in `results`; other keys are ignored.
         properties: HubSpot's names; a property that a record lacks is null.
 
     Returns:
@@ -52,20 +52,22 @@ def raw_records(results: Sequence[bytes], properties: Sequence[str]) -> pl.DataF
         (HubSpot sends text only) arrives as its JSON text.
 
     Raises:
-        ValueError: An item is not a JSON array of objects.
+        ValueError: An item is not a JSON object with a list of objects.
     """
-    if not results:
+    if not answers:
         return pl.DataFrame(schema=raw_schema(properties))
     try:
-        return _by_column(results, properties)
+        return _by_column(answers, properties)
     except pa.ArrowInvalid:
-        return _by_record(results, properties)
+        return _by_record(answers, properties)
 
 
-def _by_column(results: Sequence[bytes], properties: Sequence[str]) -> pl.DataFrame:
+def _by_column(answers: Sequence[bytes], properties: Sequence[str]) -> pl.DataFrame:
     # One line per answer. A raw line break inside a JSON text is not legal JSON, so every one
     # found stands between two tokens and may become a blank.
-    lines = [b'{"results":' + answer.replace(b"\n", b" ") + b"}" for answer in results]
+    lines = [
+        answer.replace(b"\n", b" ") if b"\n" in answer else answer for answer in answers
+    ]
     record = pa.struct(
         [
             *_RECORD_FIELDS,
@@ -103,19 +105,19 @@ def _frame_of(records: pa.StructArray, properties: Sequence[str]) -> pl.DataFram
     )
 
 
-def _by_record(results: Sequence[bytes], properties: Sequence[str]) -> pl.DataFrame:
+def _by_record(answers: Sequence[bytes], properties: Sequence[str]) -> pl.DataFrame:
     rows = [
         [_text(record.get("id")), _text(record.get("createdAt")), _text(record.get("updatedAt")),
          record.get("archived") is True, _text(record.get("archivedAt"))]
         + [_text(values.get(name)) for name in properties]
-        for record, values in _decoded(results)
+        for record, values in _decoded(answers)
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=raw_schema(properties), orient="row")
 
 
-def _decoded(results: Sequence[bytes]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    for answer in results:
-        for record in json.loads(answer.decode(errors="replace")):
+def _decoded(answers: Sequence[bytes]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for answer in answers:
+        for record in json.loads(answer.decode(errors="replace"))["results"]:
             if not isinstance(record, dict):
                 raise ValueError("an item of `results` is not an object")  # noqa: TRY004
             values = record.get("properties")

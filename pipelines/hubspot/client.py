@@ -43,12 +43,14 @@ T = TypeVar("T")
 class BatchAnswer:
     """One answer to batch/read, 200 and 207 alike.
 
-    `results` is the JSON array as received, not decoded. `requested_at` is when
+    `body` is the JSON as received, for reading the records' values by column;
+    `ids` are theirs, in the order of the answer. `requested_at` is when
     the first attempt was sent, in UTC; `duration_ms` is from then to the answer.
     """
 
     envelope: BatchEnvelope
-    results: bytes
+    body: bytes
+    ids: list[str]
     http_status: int
     correlation_id: str | None
     attempts: int
@@ -56,7 +58,7 @@ class BatchAnswer:
     requested_at: datetime
 
     def __repr__(self) -> str:
-        return f"<BatchAnswer {self.http_status} {self.envelope.status}, {len(self.results)} bytes>"
+        return f"<BatchAnswer {self.http_status} {self.envelope.status}, {len(self.body)} bytes>"
 
 
 class HubSpotClient:
@@ -139,7 +141,8 @@ class HubSpotClient:
         envelope, answer, attempts = await self._sender.send(exchange, decode.batch_envelope)
         return BatchAnswer(
             envelope=envelope,
-            results=bytes(envelope.results),
+            body=answer.body,
+            ids=[str(record.id) for record in envelope.results],
             http_status=answer.status,
             correlation_id=answer.correlation_id,
             attempts=attempts,

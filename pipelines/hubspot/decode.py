@@ -18,16 +18,13 @@ from pipelines.hubspot.wire import (
     DailyUsage,
     ErrorBody,
     ListPage,
+    RecordId,
     SearchPage,
 )
 
 
 class UnreadableError(ValueError):
     """The body is not what the endpoint answers with. The text says why, and quotes nothing."""
-
-
-class _Id(msgspec.Struct, frozen=True, gc=False):
-    id: str | int
 
 
 class _Next(msgspec.Struct, frozen=True, gc=False):
@@ -39,7 +36,7 @@ class _Paging(msgspec.Struct, frozen=True):
 
 
 class _Page(msgspec.Struct, frozen=True):
-    results: list[_Id]
+    results: list[RecordId]
     paging: _Paging | None = None
     total: int | None = None
 
@@ -70,14 +67,11 @@ def batch_envelope(body: bytes) -> BatchEnvelope:
     """The envelope of a batch answer, 200 and 207 alike.
 
     Raises:
-        UnreadableError: Not UTF-8, not a JSON object, or without a list of results.
+        UnreadableError: Not UTF-8, not a JSON object, or without a list of records with ids.
     """
-    if not _is_utf8(body):  # the results stay undecoded, so nothing else would look
+    if not _is_utf8(body):  # the values stay undecoded, so nothing else would look
         raise UnreadableError("not UTF-8")
-    envelope = _tolerant(_ENVELOPE, BatchEnvelope, body)
-    if bytes(memoryview(envelope.results)[:1]) != b"[":
-        raise UnreadableError("`results` is not a list")
-    return envelope
+    return _tolerant(_ENVELOPE, BatchEnvelope, body)
 
 
 def list_page(body: bytes) -> ListPage:
@@ -162,8 +156,11 @@ def _by_field(kind: type[S], raw: dict[str, msgspec.Raw]) -> S:
                 raise msgspec.ValidationError(f"`{field.encode_name}` is missing")
             continue
         value = raw[field.encode_name]
-        keep = field.type is msgspec.Raw
-        values[field.name] = value if keep else _loose(field.type, _ANYTHING.decode(value))
+        values[field.name] = (
+            msgspec.json.decode(value, type=field.type)
+            if field.required
+            else _loose(field.type, _ANYTHING.decode(value))
+        )
     return kind(**values)
 
 

@@ -46,14 +46,20 @@ class BatchError(_Wire, frozen=True):
     errors: list[ErrorDetail] = []
 
 
-class BatchEnvelope(_Wire, frozen=True):
-    """A batch answer without its records.
+class RecordId(msgspec.Struct, frozen=True, gc=False):
+    """A record of which only the id is read."""
 
-    `results` holds the bytes of the JSON array, not decoded: whoever needs the
-    records reads them by column. `num_errors` counts entries of `errors`, not ids.
+    id: str | int
+
+
+class BatchEnvelope(_Wire, frozen=True):
+    """A batch answer without the values of its records.
+
+    Whoever needs the values reads them from the body, by column. `num_errors`
+    counts entries of `errors`, not ids.
     """
 
-    results: msgspec.Raw
+    results: list[RecordId]
     status: str | None = None
     requested_at: str | None = None
     started_at: str | None = None

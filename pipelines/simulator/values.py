@@ -165,7 +165,7 @@ def template(pattern: str) -> Maker:
 BROKEN: Final[Mapping[str, tuple[str, ...]]] = {
     "number": ("5,333,222", "23.345.567,23", "12 apples", "1.2.3", "--5", "0x1F", "NaN"),
     "date": ("2024-13-45", "2023-02-29", "1653696000001", "1700000000", "05/31/2024", "tomorrow"),
-    "datetime": ("2024-13-45T00:00:00Z", "2024-02-30T10:00:00Z", "1700000000", "last week"),
+    "datetime": ("2024-13-45T00:00:00Z", "2024-02-30T10:00:00Z", "last week"),
     "bool": ("maybe", "yes", "0", "truee"),
 }
 """By type, values that no reading of the type accepts, as old or careless writes left them."""

@@ -6,8 +6,9 @@ select
     ---------- texts
     arg_max(runs.status, runs.started_at) as last_status,
     ---------- numerics
-    arg_max(runs.loaded_rows, runs.started_at)
-        filter (where runs.status = 'complete') as count_loaded,
+    arg_max(runs.loaded_rows, runs.started_at) filter (
+        where runs.status = 'complete'
+    ) as count_loaded,
     date_diff(
         'minute',
         max(runs.started_at) filter (where runs.status = 'complete'),

@@ -107,7 +107,8 @@ def test_batch_read_answer(status):
     assert answer.correlation_id == "01999b0e-header"
     assert answer.attempts == 1
     assert began <= answer.requested_at <= datetime.now(UTC)
-    assert json.loads(answer.results) == [{"id": "1"}]
+    assert json.loads(answer.body)["results"] == [{"id": "1"}]
+    assert answer.ids == ["1"]
     assert answer.envelope.errors[0].context == {"ids": ["2"]}
     assert (client.usage.requests, client.usage.retries) == (1, 0)
 

@@ -92,7 +92,7 @@ def test_reference_body_every_field():
     assert envelope.completed_at == "2023-11-07T05:31:56Z"
     assert envelope.num_errors == 123
     assert envelope.links == {}
-    assert json.loads(bytes(envelope.results)) == [RECORD]
+    assert [record.id for record in envelope.results] == [RECORD["id"]]
     assert envelope.errors == [
         BatchError(
             status="<string>",
@@ -122,7 +122,7 @@ def test_reference_body_every_field():
 def test_partial_body():
     envelope = decode.batch_envelope(body(PARTIAL))
 
-    assert bytes(envelope.results) == b"[]"
+    assert envelope.results == []
     assert envelope.num_errors == 1
     assert envelope.errors[0].context == {"ids": ["999", "1000"]}
     assert envelope.errors[0].details() == {"context": {"ids": ["999", "1000"]}}

@@ -1,0 +1,14 @@
+comment on table crm.contacts is
+'One row per contact in HubSpot, live and archived; property columns carry HubSpot''s names.';
+comment on column crm.contacts.id is
+'HubSpot''s record id; the key.';
+comment on column crm.contacts.created_at is
+'When the record was made in HubSpot, UTC.';
+comment on column crm.contacts.updated_at is
+'When HubSpot last changed the record, UTC.';
+comment on column crm.contacts.archived_at is
+'When the record was archived, UTC; null for live ones.';
+comment on column crm.contacts.archived is
+'Whether the record is archived in HubSpot; such rows are not in analytics.contacts.';
+comment on column crm.contacts.synced_at is
+'When this row was last read from HubSpot, UTC; moves with every run that reads it.';

@@ -1,2 +1,0 @@
-comment on table crm.contacts is
-'One row per contact in HubSpot, live and archived; property columns carry HubSpot''s names.';

@@ -1,0 +1,242 @@
+"""What the end-to-end tests share: the command line as a process, and warehouses as plain data."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from pipelines.progress import Silent
+from pipelines.settings import OBJECT_TYPES, Settings
+from pipelines.stream import Bounds
+from pipelines.sync import Outcome, sync
+from pipelines.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+CRM = (sys.executable, "-m", "pipelines.cli")
+HERE = Path(__file__).parent
+TIMEOUT_S = 120
+ALWAYS_NEW = frozenset({"run_id", "synced_at", "last_seen_at"})
+"""Columns that say when and by whom a row was seen last: the only ones a rerun may change."""
+BY_THE_CLOCK = ALWAYS_NEW | {"first_seen_at"}
+"""Columns in which two warehouses of the same portal may differ."""
+LOGS = frozenset({"runs", "batches"})
+"""Tables that grow with every run."""
+
+Dump = dict[str, tuple[tuple[str, ...], list[tuple[str | None, ...]]]]
+
+
+# ---------------------------------------------------------------- processes
+
+
+def environment(simulator: Any = None, **more: str) -> dict[str, str]:
+    """The tests' own environment without settings of ours, and those of this test."""
+    ours = re.compile("^(SOURCES__|DESTINATION__|RUNTIME__|DLT_|DESTINATION_)")
+    found = {name: value for name, value in os.environ.items() if not ours.match(name)}
+    found |= {"PYTHONUNBUFFERED": "1", "COLUMNS": "120"}
+    if simulator is not None:
+        found["SOURCES__HUBSPOT__BASE_URL"] = simulator.base_url
+        found["SOURCES__HUBSPOT__ACCESS_TOKEN"] = simulator.token
+        found["SOURCES__HUBSPOT__REQUESTS_PER_10S"] = "10000"
+    return found | more
+
+
+def crm(
+    *arguments: object,
+    cwd: Path,
+    simulator: Any = None,
+    env: Mapping[str, str] | None = None,
+    before: Callable[[], None] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """One command, in a folder, until it ends."""
+    return subprocess.run(
+        [*CRM, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(simulator, **(env or {})),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        stdin=subprocess.DEVNULL,
+        timeout=TIMEOUT_S,
+        check=False,
+        preexec_fn=before,
+    )
+
+
+@contextmanager
+def started(*command: object, cwd: Path, simulator: Any = None, env: Any = None):
+    """A process that is certainly gone afterwards."""
+    with subprocess.Popen(
+        [*map(str, command)],
+        cwd=cwd,
+        env=environment(simulator, **(env or {})),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def wait_until(holds: Callable[[], object], *, what: str, within_s: float = 60.0) -> None:
+    """Look again and again until it holds; fail with `what` when it takes too long."""
+    pause, deadline = threading.Event(), time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
+        pause.wait(0.002)
+
+
+HOLDER = """
+import sys, threading, time, duckdb
+
+deadline, pause = time.monotonic() + 60, threading.Event()
+while True:
+    try:
+        connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "read-only")
+        break
+    except duckdb.IOException:
+        assert time.monotonic() < deadline
+        pause.wait(0.001)
+print("open", flush=True)
+sys.stdin.readline()
+"""
+"""Opens a DuckDB file as soon as nobody else has it, and keeps it open until it is told."""
+
+
+@contextmanager
+def held_open(path: Path, mode: str = "read-only"):
+    """The warehouse open in another process; give the process, which ends on a line of input."""
+    with started(sys.executable, "-c", HOLDER, path, mode, cwd=path.parent) as process:
+        assert process.stdout.readline() == "open\n"
+        yield process
+
+
+SMALL_CHUNKS = (sys.executable, HERE / "small_chunks.py")
+"""`crm sync` with chunks of some hundred records, so that a small portal has many of them."""
+
+
+def let_go(process: subprocess.Popen[str]) -> None:
+    """Have the process of `held_open` close the file and end."""
+    process.stdin.write("\n")
+    process.stdin.flush()
+    process.wait(TIMEOUT_S)
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], exit_code: int, *words: str) -> str:
+    """It ended with this code and one line on stderr, which has these words and no traceback."""
+    assert done.returncode == exit_code, (done.returncode, done.stdout, done.stderr)
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in lines[0]
+    return lines[0]
+
+
+# ---------------------------------------------------------------- runs in this process
+
+
+def settings_for(simulator: Any, **more: Any) -> Settings:
+    """Settings that reach a simulator."""
+    return Settings(
+        **{
+            "access_token": simulator.token,
+            "base_url": simulator.base_url,
+            "requests_per_10s": 10_000,
+            **more,
+        }
+    )
+
+
+def synced(
+    simulator: Any,
+    path: Path,
+    object_types: tuple[str, ...] = OBJECT_TYPES,
+    *,
+    is_full: bool = False,
+    lock_wait_s: float = 10.0,
+    bounds: Bounds = Bounds(),  # noqa: B008  (frozen)
+    **settings: Any,
+) -> Outcome:
+    """`crm sync` without the process around it; fails when the run does."""
+    with Warehouse(path, lock_wait_s=lock_wait_s) as warehouse:
+        outcome = sync(
+            settings_for(simulator, **settings),
+            warehouse,
+            object_types,
+            view=Silent(),
+            stop=threading.Event(),
+            is_full=is_full,
+            bounds=bounds,
+        )
+    if outcome.failure is not None:
+        raise outcome.failure
+    return outcome
+
+
+# ---------------------------------------------------------------- warehouses
+
+
+def rows(path: Path, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """What a statement gives; moments in UTC."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        return connection.execute(sql, list(parameters)).fetchall()
+
+
+def columns_of(path: Path, table: str, schema: str = "crm") -> dict[str, str]:
+    """Names and types of a table's columns."""
+    return dict(
+        rows(
+            path,
+            "select column_name, data_type from information_schema.columns "
+            "where table_schema = ? and table_name = ? order by ordinal_position",
+            schema,
+            table,
+        )
+    )
+
+
+def dump(path: Path, *, without: frozenset[str] = ALWAYS_NEW) -> Dump:
+    """Every table of `crm` as sorted text, except logs, dlt's own, and some columns."""
+    names = rows(path, "select table_name from information_schema.tables where table_schema='crm'")
+    found: Dump = {}
+    for (table,) in sorted(names):
+        if table in LOGS or table.startswith("_dlt"):
+            continue
+        kept = tuple(sorted(columns_of(path, table).keys() - without))
+        cells = ", ".join(f'"{name}"::varchar' for name in kept)
+        found[table] = kept, sorted(rows(path, f"select {cells} from crm.{table}"), key=repr)
+    return found
+
+
+def assert_same(one: Dump, other: Dump) -> None:
+    """The same tables, with the first difference named."""
+    assert one.keys() == other.keys()
+    for table, (columns, cells) in one.items():
+        other_columns, other_cells = other[table]
+        assert columns == other_columns, table
+        differing = sorted(set(cells) ^ set(other_cells), key=repr)
+        assert not differing, (table, columns, differing[:4])
+        assert len(cells) == len(other_cells), f"{table} has rows twice"
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    """One JSON object a line, and nothing else."""
+    return [json.loads(line) for line in text.splitlines()]

@@ -1,0 +1,289 @@
+"""`kill -9` at any point loses at most a chunk's work and never data; Ctrl-C loses nothing.
+
+The processes killed here run `crm sync` with chunks of 100 records (`small_chunks.py`),
+so that a small portal has many checkpoints; those interrupted are `crm sync` itself.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import threading
+
+import pytest
+from harness import (
+    BY_THE_CLOCK,
+    CRM,
+    SMALL_CHUNKS,
+    assert_same,
+    dump,
+    rows,
+    started,
+    synced,
+    wait_until,
+)
+
+from pipelines.errors import Interrupted
+
+WAREHOUSE = "warehouse.duckdb"
+CHUNK = 100
+LEAST_S, MOST_S = 0.9, 5.0
+"""When a process is killed: from about where it has opened the warehouse to after its end."""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / WAREHOUSE
+
+
+@pytest.fixture(scope="module")
+def still(shared_simulator):
+    """A portal of some ten chunks, in which nothing changes."""
+    return shared_simulator(contacts=700, calls=250, seed=5)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(still, tmp_path_factory):
+    """What every killed and resumed run has to come to."""
+    path = tmp_path_factory.mktemp("undisturbed") / WAREHOUSE
+    synced(still, path)
+    return dump(path, without=BY_THE_CLOCK)
+
+
+def small_chunks(running, path):
+    return started(*SMALL_CHUNKS, path, CHUNK, 20, cwd=path.parent, simulator=running)
+
+
+def run_to_the_end(running, path) -> str:
+    with small_chunks(running, path) as process:
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return errors
+
+
+def killed_at(running, path, seconds: float) -> bool:
+    """Start a run and kill it after so long; whether it was still running."""
+    with small_chunks(running, path) as process:
+        pause = threading.Event()
+        timer = threading.Timer(seconds, pause.set)
+        timer.start()
+        wait_until(lambda: pause.is_set() or process.poll() is not None, what="the moment to kill")
+        timer.cancel()
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL)
+    return process.returncode != 0
+
+
+def batch_reads(running) -> int:
+    return running.statistics.requests["batch_read"]
+
+
+def work_folder(path):
+    return path.with_name(path.name + ".work")
+
+
+def assert_complete(path, undisturbed) -> None:
+    """The same tables, no id twice, and no run left behind that seems to be running."""
+    assert_same(dump(path, without=BY_THE_CLOCK), undisturbed)
+    for table in ("contacts", "calls"):
+        assert rows(path, f"select count(*) - count(distinct id) from crm.{table}") == [(0,)]
+    assert rows(path, "select count(*) - count(distinct batch_id) from crm.batches") == [(0,)]
+    assert rows(path, "select count(*) from crm.runs where status = 'running'") == [(0,)]
+    assert rows(path, "select status, message from crm.runs order by started_at desc limit 1")[0][
+        0
+    ] == ("complete")
+
+
+# ---------------------------------------------------------------- SIGKILL, where it hurts
+
+
+def test_a_killed_run_goes_on_at_its_checkpoint(still, undisturbed, path):
+    """What has landed is not read again, and the killed run is not left as `running`."""
+    with small_chunks(still, path) as process:
+        wait_until(lambda: batch_reads_of(path) >= 300, what="three chunks have landed")
+        process.kill()
+    sent = batch_reads(still)
+
+    errors = run_to_the_end(still, path)
+
+    assert "going on where the last run stopped" in errors
+    assert batch_reads(still) - sent <= 9  # of 11
+    assert_complete(path, undisturbed)
+    assert ("interrupted",) in rows(path, "select distinct status from crm.runs")
+
+
+def batch_reads_of(path) -> int:
+    """Rows of the warehouse of a running process; 0 while it cannot be looked at."""
+    if not path.exists():
+        return 0
+    copy = path.with_name("copy.duckdb")
+    try:
+        shutil.copy(path, copy)
+        wal = path.with_name(path.name + ".wal")
+        copied = copy.with_name(copy.name + ".wal")
+        copied.unlink(missing_ok=True)
+        if wal.exists():
+            shutil.copy(wal, copied)
+        return rows(copy, "select count(*) from crm.contacts")[0][0]
+    except Exception:  # noqa: BLE001  (a copy made in the middle of a write is no database)
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("place", "folder_lost"),
+    [
+        pytest.param("normalize/extracted/*", False, id="extracted, not normalized"),
+        pytest.param("load/new/*", False, id="being normalized"),
+        pytest.param("load/normalized/*/started_jobs/*.parquet", False, id="a job begun"),
+        pytest.param("load/normalized/*/completed_jobs/*.parquet", False, id="a job done"),
+        pytest.param("load/normalized/*/completed_jobs/contacts*", True, id="rows in, folder lost"),
+        pytest.param("load/loaded/*", False, id="a package loaded"),
+    ],
+)
+def test_killed_at_each_step_of_a_load_package(place, folder_lost, still, undisturbed, path):
+    """dlt drops some packages, repeats others; neither may lose or double a row."""
+    with small_chunks(still, path) as process:
+        wait_until(
+            lambda: any(work_folder(path).glob(f"dlt/*/{place}")) or process.poll() is not None,
+            what=place,
+        )
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    if folder_lost:
+        shutil.rmtree(work_folder(path))
+
+    run_to_the_end(still, path)
+
+    assert_complete(path, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_again_and_again_at_random_points(seed, still, undisturbed, path):
+    """Seven kills in one warehouse, each in what the one before left behind."""
+    chance = random.Random(seed)
+    kills = 0
+    while kills < 7:
+        was_running = killed_at(still, path, chance.uniform(LEAST_S, MOST_S))
+        kills += was_running
+        if chance.random() < 0.25:
+            shutil.rmtree(work_folder(path), ignore_errors=True)
+        if not was_running:
+            assert_complete(path, undisturbed)
+            path.unlink()
+            shutil.rmtree(work_folder(path), ignore_errors=True)
+
+    run_to_the_end(still, path)
+
+    assert_complete(path, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_second_runs_leave_what_the_first_one_landed(seed, still, undisturbed, path):
+    """In a rerun every chunk replaces rows: a kill between delete and insert may lose none."""
+    chance = random.Random(f"rerun {seed}")
+    run_to_the_end(still, path)
+    for _ in range(3):
+        killed_at(still, path, chance.uniform(LEAST_S, MOST_S))
+        found = dump(path, without=BY_THE_CLOCK)
+        assert found["contacts"] == undisturbed["contacts"]
+        assert found["calls"] == undisturbed["calls"]
+
+    run_to_the_end(still, path)
+
+    assert_complete(path, undisturbed)
+
+
+def test_what_changed_between_a_kill_and_the_next_run_arrives(simulator, path):
+    """The list goes on at an id: a record that was read already and has changed comes next time."""
+    running = simulator(contacts=400, calls=10)
+    with small_chunks(running, path) as process:
+        wait_until(lambda: batch_reads_of(path) >= 200, what="two chunks have landed")
+        process.kill()
+    last = running.portal.records["contacts"].live[-1]
+    running.portal.update("contacts", last, {"firstname": "Late"})
+    new = running.portal.create("contacts", {"firstname": "New"})
+
+    run_to_the_end(running, path)
+    run_to_the_end(running, path)
+
+    assert rows(path, "select firstname from crm.contacts where id in (?, ?)", last, new) == [
+        ("Late",),
+        ("New",),
+    ] or rows(path, "select count(*) from crm.contacts where firstname in ('Late', 'New')") == [(2,)]
+    other = path.with_name("undisturbed.duckdb")
+    synced(running, other)
+    assert_same(dump(path, without=BY_THE_CLOCK), dump(other, without=BY_THE_CLOCK))
+
+
+# ---------------------------------------------------------------- Ctrl-C and SIGTERM
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_lands_what_was_read_and_the_next_run_goes_on(number, simulator, path):
+    """A clean stop with a checkpoint, exit 130; containers are stopped with SIGTERM."""
+    running = simulator(contacts=1500, calls=40, latency_ms=20, requests_per_10s=100)
+    command = (*CRM, "sync", "--warehouse", path)
+    with started(
+        *command, cwd=path.parent, simulator=running,
+        env={"SOURCES__HUBSPOT__REQUESTS_PER_10S": "20"},
+    ) as process:  # fmt: skip
+        wait_until(lambda: batch_reads(running) >= 5, what="five batches are read")
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "stopping" in errors
+    (landed,) = rows(path, "select count(*) from crm.contacts")[0]
+    assert 0 < landed < 1500
+    assert rows(
+        path, "select status, loaded_rows from crm.runs where object_type = 'contacts'"
+    ) == [("interrupted", landed)]
+
+    sent = batch_reads(running)
+    synced(running, path)
+    assert batch_reads(running) - sent <= 17 - landed // 100
+    other = path.with_name("undisturbed.duckdb")
+    synced(running, other)
+    assert_same(dump(path, without=BY_THE_CLOCK), dump(other, without=BY_THE_CLOCK))
+
+
+def test_a_second_ctrl_c_ends_at_once(simulator, path):
+    """HubSpot may be slow to answer; who presses twice does not want to wait for it."""
+    running = simulator(contacts=300, calls=10, latency_ms=5000)
+    with started(*CRM, "sync", "--warehouse", path, cwd=path.parent, simulator=running) as process:
+        wait_until(lambda: running.statistics.count, what="the first request")
+        process.send_signal(signal.SIGINT)
+        for line in process.stderr:
+            if "stopping" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=4)
+
+    assert process.returncode == 130
+
+
+def test_an_interrupt_before_anything_was_read_leaves_nothing_half_done(still, path):
+    """The stop may come in the first second."""
+    from harness import settings_for
+
+    from pipelines.progress import Silent
+    from pipelines.sync import sync
+    from pipelines.warehouse import Warehouse
+
+    stop = threading.Event()
+    stop.set()
+    with Warehouse(path) as warehouse:
+        outcome = sync(
+            settings_for(still), warehouse, ("contacts",), view=Silent(), stop=stop
+        )
+
+    assert isinstance(outcome.failure, Interrupted)
+    assert [row.status for row in outcome.runs] == ["interrupted"]
+    assert rows(path, "select status, requested_ids from crm.runs") == [("interrupted", 0)]
+    assert subprocess is not None
