@@ -125,7 +125,7 @@ def simulate(
     raise KeyboardInterrupt  # the only way it ends
 
 
-@app.command(epilog="Example: crm doctor --warehouse /data/crm.duckdb")
+@app.command(epilog="Example: crm doctor --warehouse /data/hubspot.duckdb")
 def doctor(
     warehouse: WarehouseOption = None,
     quiet: QuietOption = False,
@@ -144,7 +144,7 @@ def doctor(
         raise typer.Exit(code)
 
 
-@app.command(epilog="Example: crm sync contacts --warehouse /data/crm.duckdb")
+@app.command(epilog="Example: crm sync contacts --warehouse /data/hubspot.duckdb")
 def sync(
     objects: Annotated[
         list[str] | None, typer.Argument(metavar="[contacts] [calls]", show_default=False)
@@ -185,7 +185,7 @@ def sync(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: crm status --warehouse /data/crm.duckdb")
+@app.command(epilog="Example: crm status --warehouse /data/hubspot.duckdb")
 def status(
     warehouse: WarehouseOption = None,
     wait: WaitOption = DEFAULT_WAIT_S,
@@ -277,19 +277,17 @@ def main() -> NoReturn:
 def _run(arguments: list[str]) -> tuple[int, str | None]:
     """The exit code, and the line to print with it if the command failed."""
     try:
-        app(arguments, standalone_mode=False)
+        ended = app(arguments, standalone_mode=False)
     except _UsageError as wrong:
         command = wrong.ctx.command_path if wrong.ctx else "crm"
         return 2, f"{wrong.format_message().rstrip('.')}; see `{command} --help`"
     except CrmError as failure:
         return failure.exit_code, str(failure)
-    except typer.Exit as ending:
-        return ending.exit_code, None
     except (KeyboardInterrupt, typer.Abort):
         return 130, "interrupted"
     except BrokenPipeError:
         return 0, None  # whoever read our output has gone, as `head` does
-    return 0, None
+    return (ended if isinstance(ended, int) else 0), None  # typer gives back the code of an Exit
 
 
 def _output(*, quiet: bool, log_format: LogFormat, verbose: bool) -> Output:

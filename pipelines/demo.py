@@ -15,8 +15,10 @@ from pipelines.warehouse import Warehouse
 
 QUERIES = (
     "select lifecyclestage_label, count(*) from analytics.contacts group by all order by 2 desc",
-    "select date_trunc('month', hs_timestamp) as month, count(*) as count_calls, "
-    "sum(hs_call_duration) / 60000 as minutes from analytics.calls group by all order by 1 desc",
+    (
+        "select date_trunc('month', hs_timestamp) as month, count(*) as count_calls, "
+        "sum(hs_call_duration) / 60000 as minutes from analytics.calls group by all order by 1 desc"
+    ),
     "select property, category, count_errors, message from analytics.errors_by_property",
 )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.duckdb_file import check_name
 from pipelines.errors import AuthError, CrmError
 from pipelines.hubspot.auth import StaticToken
 from pipelines.hubspot.client import HubSpotClient, open_http
@@ -79,13 +81,15 @@ async def _scope_finding(client: HubSpotClient, object_type: str) -> Finding:
 
 
 def _warehouse_finding(path: Path) -> Finding:
-    existed = path.exists()
+    folder = path.absolute().parent
     try:
+        check_name(path)
+        if not path.exists() and folder.is_dir() and os.access(folder, os.W_OK):
+            return Finding("warehouse", f"{path} is not there yet and can be made")
         with Warehouse(path, lock_wait_s=0):
-            pass
+            return Finding("warehouse", f"{path} is there and can be written")
     except CrmError as failure:
         return _bad("warehouse", failure)
-    return Finding("warehouse", f"{path} is {'there' if existed else 'new'} and can be written")
 
 
 def _limits_text(limits: Limits) -> str:

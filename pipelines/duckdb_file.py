@@ -88,14 +88,19 @@ def explained(path: Path, exc: BaseException) -> str:
 
 
 def check_name(path: Path) -> None:
-    """Refuse a file whose name is also the name of a schema in it.
+    """Refuse a path that DuckDB or dlt cannot work with.
 
     DuckDB names the catalog after the file. In `crm.duckdb` it refuses `crm.contacts`, which
     might be a table `contacts` of the catalog `crm`, and so every view over it.
 
     Raises:
-        ConfigError: It is such a name.
+        ConfigError: It has a character that ends a text in SQL, or it is the name of a schema.
     """
+    if set("';") & set(str(path.absolute())):
+        raise ConfigError(
+            f"the path of a warehouse cannot hold ' or ;: {path} would end up in SQL as text; "
+            "choose another name or folder"
+        )
     if path.stem.lower() in (DATASET, ANALYTICS, f"{DATASET}_staging"):
         raise ConfigError(
             f"a warehouse cannot be called {path.name}: DuckDB names the catalog after the file, "

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from pipelines.discovery import IdPage, listed
+from pipelines.discovery import IdPage, given, listed
 from pipelines.errors import TerminalError
 from pipelines.hubspot.auth import StaticToken
 from pipelines.hubspot.client import HubSpotClient, Usage, open_http
@@ -37,18 +37,20 @@ PASSES: Final = (LIVE, ARCHIVED)
 class Start:
     """Where a run begins for one object type: a pass, and the id its list goes on at.
 
-    `pass_` None: both passes are done.
+    `pass_` None: both passes are done. `as_of`: when the first of the runs began that
+    together read everything; None: this one.
     """
 
     pass_: str | None = LIVE
     after: str | None = None
+    as_of: datetime | None = None
 
     @classmethod
-    def after_chunk(cls, pass_: str, after: str | None) -> Start:
+    def after_chunk(cls, pass_: str, after: str | None, as_of: datetime) -> Start:
         """Where to go on when the last chunk to land was of this pass and ended there."""
-        if after is not None or pass_ == ARCHIVED:
-            return cls(pass_ if after is not None else None, after)
-        return cls(ARCHIVED)
+        if after is not None:
+            return cls(pass_, after, as_of)
+        return cls(None if pass_ == ARCHIVED else ARCHIVED, None, as_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,10 @@ class Fetcher:
         known: Mapping[str, KnownColumns],
         counters: Mapping[str, Counters],
         stop: threading.Event,
-        bounds: Bounds,
+        bounds: Bounds = Bounds(),  # noqa: B008  (frozen)
+        ids: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        self._ids = ids or {}
         self._settings = settings
         self._run_ids = run_ids
         self._starts = starts
@@ -118,6 +122,7 @@ class Fetcher:
             client,
             reading,
             start=self._starts[name],
+            ids=self._ids.get(name),
             hydrator=Hydrator(
                 client, run_id=self._run_ids[name], object_type=name, properties=reading.properties
             ),
@@ -136,6 +141,7 @@ class _ObjectFetch:
         reading: Reading,
         *,
         start: Start,
+        ids: Sequence[str] | None,
         hydrator: Hydrator,
         counters: Counters,
         stop: threading.Event,
@@ -144,6 +150,7 @@ class _ObjectFetch:
         self.reading = reading
         self._client = client
         self._start = start
+        self._ids = ids
         self._hydrator = hydrator
         self._counters = counters
         self._stop = stop
@@ -151,23 +158,33 @@ class _ObjectFetch:
         self._is_fitted = False
 
     async def passes(self) -> AsyncGenerator[tuple[str, Chunk]]:
-        """Chunks of the live records, then of the archived ones, each with its pass."""
+        """Chunks of the live records, then of the archived ones, each with its pass.
+
+        Known ids make one pass: what is not among the live records is looked for archived.
+        """
+        if self._ids is not None:
+            self._counters.expected = len(self._ids)
+            async with aclosing(self._chunks(given(self._ids), archived=False)) as chunks:
+                async for chunk in chunks:
+                    yield LIVE, chunk
+            return
         self._counters.expected = await _expected(self._client, self.reading.object_type)
         start = self._start
         for pass_ in PASSES[PASSES.index(start.pass_) :] if start.pass_ else ():
             after = start.after if pass_ == start.pass_ else None
-            async with aclosing(self._chunks(archived=pass_ == ARCHIVED, after=after)) as chunks:
+            archived = pass_ == ARCHIVED
+            pages = listed(self._client, self.reading.object_type, archived=archived, after=after)
+            async with aclosing(self._chunks(pages, archived=archived)) as chunks:
                 async for chunk in chunks:
                     yield pass_, chunk
 
-    def _chunks(self, *, archived: bool, after: str | None) -> AsyncGenerator[Chunk]:
+    def _chunks(self, pages: AsyncIterator[IdPage], *, archived: bool) -> AsyncGenerator[Chunk]:
         async def read(page: IdPage) -> Batch:
             self._counters.add_found(len(page.ids))
             batch = await self._hydrator.read(page, archived=archived)
             self._counters.read += len(page.ids)
             return batch
 
-        pages = listed(self._client, self.reading.object_type, archived=archived, after=after)
         batches = in_order(pages, read, concurrency=CONCURRENCY)
         return chunked(until(self._stop, batches), self._type, bounds=self._bounds)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipelines import ledger
 from pipelines.errors import IncompleteError
 from pipelines.hydrate import Batch
-from pipelines.ledger import AliasRow, BatchRow, ErrorRow
+from pipelines.ledger import AliasRow, BatchRow, ErrorRow, RunRow
 from pipelines.reading import Reading
 from transforms.normalise import INVALID_ID, Normalised, normalise
 from transforms.records import raw_records
@@ -78,6 +78,15 @@ class Typed:
     winners: frozenset[str]  # records that came in place of merged-away ids
     is_fresh: bool  # no id asked for can have come before in the run
     is_new: bool  # besides, no record came that was not asked for
+
+    def book(self, row: RunRow) -> None:
+        """Add these sums to those of the run."""
+        row.requested_ids += self.asked
+        row.loaded_rows += len(self.loaded)
+        row.merged_ids += self.merged
+        row.error_ids += self.failed
+        row.rejected_values += self.rejected
+        row.cursor_to = self.after or row.cursor_to
 
 
 @dataclass(frozen=True, slots=True)

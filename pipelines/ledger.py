@@ -11,6 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.errors import IncompleteError
+from pipelines.hubspot.client import Usage
+
 _MOMENT = pa.timestamp("us", tz="UTC")
 
 
@@ -44,8 +47,9 @@ def error_id(row: ErrorRow) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRow:
-    """One request that carried ids. Times are as HubSpot sent them, except `requested_at`,
-    which is ours where HubSpot leaves it out.
+    """One request that carried ids.
+
+    Times are as HubSpot sent them; `requested_at` is ours where HubSpot leaves it out.
     """
 
     batch_id: str
@@ -77,12 +81,17 @@ class AliasRow:
 
 @dataclass(slots=True, kw_only=True)
 class RunRow:
-    """One run over one object type. Counts are of ids, except `loaded_rows` and what says so."""
+    """One run over one object type. Counts are of ids, except `loaded_rows` and what says so.
+
+    `as_of`: once the run is complete, everything HubSpot had at this moment is in the table.
+    It is `started_at`, or that of the run that was cut off and that this one went on with.
+    """
 
     run_id: str
     command: str
     object_type: str
     started_at: datetime
+    as_of: datetime
     finished_at: datetime | None = None
     status: str = "running"
     requested_ids: int = 0
@@ -101,6 +110,24 @@ class RunRow:
     def unaccounted_ids(self) -> int:
         """Ids asked for that are neither a row, nor merged, nor in `errors`: 0 or a bug."""
         return self.requested_ids - self.loaded_rows - self.merged_ids - self.error_ids
+
+    def note(self, usage: Usage) -> None:
+        """Write down what was sent to HubSpot so far."""
+        self.requests = usage.requests
+        self.retries = usage.retries
+        self.rate_limited = usage.rate_limited
+
+    def check(self) -> None:
+        """Hold the sums against each other.
+
+        Raises:
+            IncompleteError: They differ.
+        """
+        if self.unaccounted_ids:
+            raise IncompleteError(
+                f"{self.unaccounted_ids} of {self.requested_ids} {self.object_type} are "
+                "unaccounted for: run the same command again with --full"
+            )
 
 
 ERRORS = pa.schema(
@@ -150,7 +177,7 @@ ID_ALIASES = pa.schema(
         ("seen_at", _MOMENT),
     ]
 )
-_RUN_TYPES = dict.fromkeys(("started_at", "finished_at"), _MOMENT) | dict.fromkeys(
+_RUN_TYPES = dict.fromkeys(("started_at", "as_of", "finished_at"), _MOMENT) | dict.fromkeys(
     (
         "requested_ids",
         "loaded_rows",

@@ -9,35 +9,28 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.rows import Rows
+
 if TYPE_CHECKING:
     from pipelines.doctor import Finding
+    from pipelines.ledger import RunRow
     from pipelines.progress import View
     from pipelines.sync import Outcome
 
 T = TypeVar("T")
 
 log = logging.getLogger("crm")
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """A titled table of text; None is shown as nothing. Without rows `empty` is said instead."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str | None]]
-    empty: str = "nothing"
 
 
 class Output:
@@ -73,7 +66,11 @@ class Output:
         for table in tables:
             if self._is_json:
                 for row in table.rows:
-                    print(json.dumps({"table": table.title, **dict(zip(table.columns, row))}))
+                    print(
+                        json.dumps(
+                            {"table": table.title, **dict(zip(table.columns, row, strict=True))}
+                        )
+                    )
             elif table.rows:
                 self._out.print(_rich(table))
             else:
@@ -143,6 +140,8 @@ def _set_up_logging(*, is_json: bool, is_quiet: bool, is_verbose: bool) -> None:
     log.handlers = [handler]
     log.propagate = False
     log.setLevel(logging.WARNING if is_quiet else logging.INFO)
+    # Without a handler Python prints warnings of libraries; ours say what matters.
+    logging.getLogger().addHandler(handler if is_verbose else logging.NullHandler())
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if is_verbose else "CRITICAL")
 
 
@@ -168,9 +167,7 @@ def _plain(cell: str) -> str:
     return escape("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in cell))
 
 
-def _account(row: Any, outcome: Outcome) -> dict[str, Any]:
-    from dataclasses import asdict
-
+def _account(row: RunRow, outcome: Outcome) -> dict[str, object]:
     return {**asdict(row), "seconds": round(outcome.seconds, 1), "limit_share": outcome.limit_share}
 
 

@@ -147,6 +147,7 @@ class Bar(_Ticking):
         self._tasks: list[tuple[Counters, TaskID]] = []
 
     def begin(self, counters: Counters) -> None:
+        """Show these from now on."""
         super().begin(counters)
         task = self._progress.add_task(counters.object_type, total=counters.expected, line="")
         self._tasks.append((counters, task))

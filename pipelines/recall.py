@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+import polars as pl
+import polars.selectors as cs
 import pyarrow as pa
 
 from pipelines.duckdb_file import quoted
+from pipelines.landing import Landing
 from pipelines.ledger import ERRORS
-from pipelines.reading import KnownColumns
+from pipelines.reading import PROPERTIES, KnownColumns, Reading
+from pipelines.settings import OBJECT_TYPES
 from pipelines.warehouse import Warehouse
 from transforms.definitions import Kind
 
@@ -35,6 +40,25 @@ def _by_kind(row: Mapping[str, Any]) -> dict[Kind, str]:
     if row["column_name"]:
         columns.append({"column_name": row["column_name"], "column_type": row["column_type"]})
     return {_KINDS[column["column_type"]]: column["column_name"] for column in columns}
+
+
+def gone_properties(warehouse: Warehouse, reading: Reading) -> pa.Table:
+    """Rows of `properties` that HubSpot defines no longer, as archived ones without a column."""
+    if not warehouse.has_table("properties"):
+        return PROPERTIES.empty_table()
+    rows = warehouse.query(
+        "select * from crm.properties where object_type = ? "
+        "and name not in (select unnest(?::varchar[]))",
+        reading.object_type,
+        [prop.name for prop in reading.definitions],
+    ).to_pylist()
+    for row in rows:
+        earlier = json.loads(row["previous_columns"] or "[]")
+        if row["column_name"]:
+            earlier.append({key: row[key] for key in ("column_name", "column_type")})
+        row |= {"archived": True, "column_name": None, "column_type": None}
+        row["previous_columns"] = json.dumps(earlier) if earlier else None
+    return pa.Table.from_pylist(rows, schema=PROPERTIES)
 
 
 def count_rows(warehouse: Warehouse, table: str, *, synced_since: datetime | None = None) -> int:
@@ -68,6 +92,43 @@ def with_first_seen(warehouse: Warehouse, errors: pa.Table) -> pa.Table:
     ]
     moments = pa.array([moment.as_py() for moment in firsts], ERRORS.field(position).type)
     return errors.set_column(position, ERRORS.field(position), moments)
+
+
+def with_other_columns(warehouse: Warehouse, landing: Landing) -> Landing:
+    """The same rows, with the values that the table has for them in columns they lack.
+
+    A merge replaces whole rows: a column that is not read any more (excluded, archived, of an
+    earlier type) would become null for every record read again.
+    """
+    if landing.table not in OBJECT_TYPES or not warehouse.has_table(landing.table):
+        return landing
+    present = set(landing.rows.schema.names)
+    columns = warehouse.query(
+        "select column_name, data_type from information_schema.columns "
+        "where table_schema = 'crm' and table_name = ? order by ordinal_position",
+        landing.table,
+    ).to_pylist()
+    missing = {c["column_name"]: c["data_type"] for c in columns if c["column_name"] not in present}
+    if not missing:
+        return landing
+    names = ", ".join(quoted(name) for name in missing)
+    known = warehouse.query(
+        f"select id, {names} from crm.{quoted(landing.table)} "  # noqa: S608  (quoted)
+        "where id in (select unnest(?::bigint[]))",
+        landing.rows["id"].to_pylist(),
+    )
+    joined = pl.DataFrame(landing.rows).join(
+        pl.DataFrame(known).with_columns(cs.datetime(time_zone="*").dt.convert_time_zone("UTC")),
+        on="id",
+        how="left",
+        maintain_order="left",
+    )
+    added = joined.select(list(missing)).to_arrow()
+    rows = landing.rows
+    for name in missing:
+        rows = rows.append_column(name, added[name])
+    lists = (name for name, type_ in missing.items() if type_ == "JSON")
+    return replace(landing, rows=rows, json_columns=(*landing.json_columns, *lists))
 
 
 def resolve_errors(

@@ -16,6 +16,11 @@ from pipelines.errors import ConfigError
 from pipelines.hubspot.paths import API_VERSIONS
 from transforms.definitions import Kind
 
+# dlt reads these from the environment: the first when it is imported, the others for each step.
+os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+os.environ.setdefault("ENABLE_RUNTIME_TRACE", "false")  # 40 ms for each chunk, and nobody reads it
+os.environ.setdefault("LOAD__RAISE_ON_MAX_RETRIES", "1")  # what fails once it is locked fails again
+
 OBJECT_TYPES = ("contacts", "calls")
 """What can be synced, as HubSpot names it in its paths."""
 
@@ -115,6 +120,8 @@ def _get(key: str, default: object = None) -> Any:
     import dlt  # slow to import, and `--help` does not need it
 
     value: Any = dlt.secrets.get(f"{SECTION}.{key}")
+    if value is None:
+        value = dlt.config.get(f"{SECTION}.{key}")
     return default if value is None else value
 
 

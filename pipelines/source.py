@@ -5,8 +5,8 @@ It stands on its own, in anybody's project and for any destination:
     import dlt
     from pipelines.source import hubspot
 
-    pipeline = dlt.pipeline("crm", destination="duckdb", dataset_name="crm")
-    pipeline.run(hubspot(access_token=dlt.secrets["sources.hubspot.access_token"]))
+    pipeline = dlt.pipeline("hubspot", destination="duckdb", dataset_name="crm")
+    pipeline.run(hubspot())
 
 `crm sync` lands the same tables, chunk by chunk, with a checkpoint after each.
 """
@@ -14,30 +14,69 @@ It stands on its own, in anybody's project and for any destination:
 from __future__ import annotations
 
 import logging
+import threading
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from datetime import UTC, datetime
 
 import dlt
 import pyarrow as pa
-from dlt.extract import DltResource
+from dlt.extract import DltResource, DltSource
 
-from pipelines.landing import Landing
+from pipelines import ledger
+from pipelines.errors import ConfigError
+from pipelines.fetching import Fetcher, Start
+from pipelines.landing import Chunk, Landing
+from pipelines.ledger import RunRow
+from pipelines.progress import Counters
+from pipelines.reading import KnownColumns, Reading
+from pipelines.settings import Settings, known_object_types, load_settings
+from pipelines.stream import Fetch
+from transforms.definitions import Kind
 
 SCHEMA_NAME = "hubspot"
 
 
-def schema() -> dlt.Schema:
-    """A schema that takes names as they are: HubSpot's property names are the column names."""
-    return dlt.Schema(
-        SCHEMA_NAME,
-        normalizers={
-            "names": "direct",
-            "json": {"module": "dlt.common.normalizers.json.relational"},
-        },
-    )
+def hubspot(
+    object_types: Sequence[str] = (),
+    *,
+    settings: Settings | None = None,
+    ids: Mapping[str, Sequence[str]] | None = None,
+) -> DltSource:
+    """A dlt source with a resource for each object type, each merged on `id`.
+
+    Each run reads everything HubSpot lists, or the ids given. Every id asked for is a row, or
+    in `id_aliases`, or a row in `errors`; `runs` has the sums. A repeated error is one row,
+    whose `first_seen_at` is that of the latest run (`crm sync` keeps the first).
+
+    Args:
+        object_types: "contacts", "calls"; both when none is named.
+        settings: What to read and how; from dlt's configuration when left out.
+        ids: Read these records only, by object type.
+
+    Raises:
+        ConfigError: A setting or an object type cannot work.
+    """
+    names = known_object_types(object_types or tuple(ids or ()))
+    settings = settings or load_settings()
+    if unread := set(ids or ()) - set(names):
+        raise ConfigError(f"ids of {', '.join(sorted(unread))} are given, which is not read")
+    quiet_about_hints()
+
+    @dlt.source(schema=schema(), max_table_nesting=0)
+    def _hubspot() -> list[DltResource]:
+        return [
+            dlt.resource(_records, name=name, primary_key="id", write_disposition="merge")(
+                name, settings, ids
+            )
+            for name in names
+        ]
+
+    source: DltSource = _hubspot()
+    return source
 
 
-def package(landings: Sequence[Landing], state: Mapping[str, Any] | None = None) -> Any:
+def package(landings: Sequence[Landing], state: Mapping[str, object] | None = None) -> DltSource:
     """A dlt source that is one load package: these rows, and this state beside them."""
 
     def remember(rows: pa.Table) -> Iterator[pa.Table]:
@@ -53,7 +92,89 @@ def package(landings: Sequence[Landing], state: Mapping[str, Any] | None = None)
         ]
 
     quiet_about_hints()
-    return _package()
+    source: DltSource = _package()
+    return source
+
+
+def schema() -> dlt.Schema:
+    """A schema that takes names as they are: HubSpot's property names are the column names."""
+    return dlt.Schema(
+        SCHEMA_NAME,
+        normalizers={
+            "names": "direct",
+            "json": {"module": "dlt.common.normalizers.json.relational"},
+        },
+    )
+
+
+def _records(
+    object_type: str, settings: Settings, ids: Mapping[str, Sequence[str]] | None
+) -> Iterator[object]:
+    """The tables of one object type, a chunk at a time."""
+    now = datetime.now(UTC)
+    row = RunRow(
+        run_id=f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}-{object_type}",
+        command="source",
+        object_type=object_type,
+        started_at=now,
+        as_of=now,
+    )
+    state = dlt.current.source_state()
+    fetcher = Fetcher(
+        settings,
+        run_ids={object_type: row.run_id},
+        starts={object_type: Start()},
+        known={object_type: _known(state.get(object_type, {}))},
+        counters={object_type: Counters(object_type)},
+        stop=threading.Event(),
+        ids=ids,
+    )
+    with Fetch(fetcher.stream) as fetch:
+        for fetched in fetch:
+            fetch.taken()
+            row.note(fetched.usage)
+            if fetched.chunk is not None:
+                is_first = row.requested_ids == 0
+                yield from _marked(_tables(fetched.chunk, row, is_first=is_first))
+                state[object_type] = _remembered(fetched.chunk.reading)
+    row.check()
+    row.status, row.finished_at = "complete", datetime.now(UTC)
+    yield from _marked([Landing("runs", ledger.table_of([row], ledger.RUNS))])
+
+
+def _tables(chunk: Chunk, row: RunRow, *, is_first: bool) -> list[Landing]:
+    for part in chunk.parts:
+        part.book(row)
+    made = chunk.landings(run_id=row.run_id, seen_at=datetime.now(UTC), is_first=is_first)
+    if is_first:
+        made.append(Landing("properties", chunk.reading.properties_table()))
+        made.append(Landing("property_options", chunk.reading.options_table()))
+    return made
+
+
+def _marked(landings: Sequence[Landing]) -> Iterator[object]:
+    """Rows that say which table they are for."""
+    for landing in landings:
+        hints = dlt.mark.make_hints(table_name=landing.table, **landing.hints())
+        yield dlt.mark.with_hints(landing.rows, hints, create_table_variant=True)
+
+
+def _remembered(reading: Reading) -> dict[str, list[list[str]]]:
+    """Column and kind of each property, the one in use last: a column never changes its type."""
+    remembered = {}
+    for column in reading.columns:
+        by_kind = {**reading.known.get(column.property, {})}
+        by_kind.pop(column.kind, None)
+        by_kind[column.kind] = column.name
+        remembered[column.property] = [[kind.value, name] for kind, name in by_kind.items()]
+    return remembered
+
+
+def _known(remembered: Mapping[str, Sequence[Sequence[str]]]) -> KnownColumns:
+    return {
+        name: {Kind(kind): column for kind, column in by_kind}
+        for name, by_kind in remembered.items()
+    }
 
 
 class _HintsFilter(logging.Filter):

@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipelines.output import Rows
+from pipelines.rows import Rows
 from pipelines.settings import OBJECT_TYPES
 from pipelines.warehouse import Reader, is_package_pending
 
-_RUNS = """
-select object_type, status, started_at, round(epoch(finished_at - started_at), 1) as seconds,
-    requested_ids, loaded_rows, merged_ids, error_ids, rejected_values, requests, message
+_MINUTE = "%Y-%m-%d %H:%M"
+_RUNS = f"""
+select object_type as object, status, strftime(started_at, '{_MINUTE}') as started,
+    round(epoch(finished_at - started_at), 1) as seconds, requested_ids as asked,
+    loaded_rows as landed, merged_ids as merged, error_ids as errors,
+    rejected_values as rejected, requests, message
 from crm.runs order by started_at desc, object_type limit 10
 """
-_FRESHNESS = """
-select object_type, last_status, complete_as_of, minutes_behind
+_FRESHNESS = f"""
+select object_type as object, last_status, strftime(complete_as_of, '{_MINUTE}') as complete_as_of,
+    minutes_behind
 from analytics.sync_freshness order by object_type
 """
-_ERRORS = """
-select object_type, stage, category, property, count(*) as errors, max(last_seen_at) as last_seen_at
-from crm.errors where resolved_at is null group by all order by errors desc, all limit 20
+_ERRORS = f"""
+select object_type as object, stage, category, property, count(*) as errors,
+    strftime(max(last_seen_at), '{_MINUTE}') as last_seen
+from crm.errors where resolved_at is null
+group by object_type, stage, category, property
+order by errors desc, object_type, category, property limit 20
 """
 
 
@@ -34,7 +41,8 @@ def status_of(path: Path, *, lock_wait_s: float) -> list[Rows]:
         present = [name for name in OBJECT_TYPES if reader.has_table("crm", name)]
         counts = " union all ".join(
             f"select '{name}' as object_type, count(*) as rows, "  # noqa: S608  (names of our own)
-            f"count(*) filter (where archived) as archived, max(synced_at) as synced_at "
+            f"count(*) filter (where archived) as archived, "
+            f"strftime(max(synced_at), '{_MINUTE}') as last_landed "
             f"from crm.{name}"
             for name in present
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -14,7 +15,6 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Generic, TypeVar
@@ -28,7 +28,7 @@ CHUNK_RECORDS: Final = 17_500
 it stays below the 20,000 that a killed process may lose."""
 CHUNK_SECONDS: Final = 45.0
 """A chunk closes after this time even if it is small, so that a slow portal is saved too."""
-SLICE_RECORDS: Final = 3_500
+SLICE_RECORDS: Final = 8_750
 """Records that are typed together, as soon as they are there: their bytes can go then."""
 
 _POLL_S = 0.2  # how soon an interrupt is noticed
@@ -55,7 +55,10 @@ async def until(stop: threading.Event, batches: AsyncIterator[Batch]) -> AsyncIt
             if stop.is_set():
                 step.cancel()
                 await asyncio.wait((step,))
-                raise Interrupted
+                raise Interrupted(
+                    "stopped on request: what was read has landed, "
+                    "and the same command goes on from there"
+                )
             await asyncio.wait((step,), timeout=_POLL_S)
         batch = step.result()
         if batch is None:
@@ -126,6 +129,7 @@ class Fetch(Generic[T]):
         self._stream = stream
         self._ready: queue.Queue[T | _Ended] = queue.Queue()
         self._room = threading.Semaphore(0)
+        self._next: T | _Ended | None = None
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="fetch", daemon=True)
 
@@ -144,19 +148,25 @@ class Fetch(Generic[T]):
         self._thread.join()
 
     def __iter__(self) -> Iterator[T]:
-        while not isinstance(item := self._ready.get(), _Ended):
+        while not isinstance(item := self._get(), _Ended):
             yield item
         if item.failure is not None:
             raise item.failure
+
+    def _get(self) -> T | _Ended:
+        item, self._next = self._next, None
+        return self._ready.get() if item is None else item
 
     def taken(self) -> None:
         """The item got last is safe: the next one may be made."""
         self._room.release()
 
-    @property
-    def is_next_ready(self) -> bool:
-        """Whether an item is waiting already."""
-        return not self._ready.empty()
+    def is_next_within(self, seconds: float) -> bool:
+        """Whether the next item comes within this time; waits until it does."""
+        if self._next is None:
+            with contextlib.suppress(queue.Empty):
+                self._next = self._ready.get(timeout=seconds)
+        return self._next is not None
 
     def _run(self) -> None:
         try:
@@ -166,7 +176,7 @@ class Fetch(Generic[T]):
             self._ready.put(_Ended(exc))
 
     async def _pump(self) -> None:
-        async with aclosing(self._stream()) as items:
+        async with contextlib.aclosing(self._stream()) as items:
             async for item in items:
                 self._ready.put(item)
                 await asyncio.to_thread(self._room.acquire)

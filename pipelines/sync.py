@@ -10,8 +10,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
+
 from pipelines import ledger, recall
-from pipelines.errors import AuthError, ConfigError, CrmError, IncompleteError, Interrupted
+from pipelines.errors import (
+    AuthError,
+    ConfigError,
+    CrmError,
+    IncompleteError,
+    Interrupted,
+    WarehouseError,
+)
 from pipelines.fetching import LIVE, Fetched, Fetcher, Start
 from pipelines.landing import Chunk, Landing, Typed
 from pipelines.ledger import RunRow
@@ -21,6 +30,9 @@ from pipelines.settings import Settings
 from pipelines.stream import Bounds, Fetch
 from pipelines.views import apply_views
 from pipelines.warehouse import Warehouse
+
+HOLD_S = 1.0
+"""How long the file stays open for the next chunk; opening it anew costs as much."""
 
 COMPLETE, INCOMPLETE, FAILED, INTERRUPTED = "complete", "incomplete", "failed", "interrupted"
 
@@ -140,6 +152,7 @@ class _Run:
                 command="sync",
                 object_type=name,
                 started_at=started_at,
+                as_of=starts[name].as_of or started_at,
                 cursor_from=starts[name].after,
             )
             for name in object_types
@@ -176,7 +189,7 @@ class _Run:
                     self._finish(fetched.reading)
                 else:
                     self._land(fetched, fetched.chunk, fetch)
-                if not fetch.is_next_ready:
+                if not fetch.is_next_within(HOLD_S):
                     self._warehouse.release()  # others may read while we wait for HubSpot
 
     def end(self) -> None:
@@ -188,9 +201,12 @@ class _Run:
                 row.status, row.message = _status_of(failure), str(failure) if failure else None
                 row.finished_at = now
                 open_rows.append(row)
-        if open_rows:
-            self._warehouse.land([self._runs_landing(open_rows)])
-        apply_views(self._warehouse)
+        if isinstance(failure, WarehouseError):
+            self._warehouse.keep([self._runs_landing(open_rows)])
+        else:
+            if open_rows:
+                self._warehouse.land([self._runs_landing(open_rows)])
+            apply_views(self._warehouse)
         self.outcome.seconds = time.monotonic() - self._began
 
     def _land(self, fetched: Fetched, chunk: Chunk, fetch: Fetch[Fetched]) -> None:
@@ -209,13 +225,22 @@ class _Run:
             seen_at=datetime.now(UTC),
             is_first=bool(first),
             append=is_append,
-            known_errors=lambda errors: recall.with_first_seen(self._warehouse, errors),
+            known_errors=self._with_first_seen,
         )
+        if not is_append:
+            landings = [recall.with_other_columns(self._warehouse, item) for item in landings]
         for part in chunk.parts:
-            self._book(row, part)
+            part.book(row)
             passing.take(part)
+            self.outcome.archived += part.archived
         if landings or first:
-            state = {name: {"pass": fetched.pass_, "after": chunk.after}}
+            state = {
+                name: {
+                    "pass": fetched.pass_,
+                    "after": chunk.after,
+                    "as_of": row.as_of.isoformat(),
+                }
+            }
             self._warehouse.land([*first, *landings], state=state, on_disk=fetch.taken)
         else:
             fetch.taken()
@@ -223,13 +248,27 @@ class _Run:
         if chunk.after is None:
             self._check(passing)
 
+    def _with_first_seen(self, errors: pa.Table) -> pa.Table:
+        try:
+            return recall.with_first_seen(self._warehouse, errors)
+        except WarehouseError:
+            return errors  # rather a moment too late than a chunk lost
+
     def _first_landings(self, reading: Reading) -> list[Landing]:
         """What goes with the first chunk of an object type."""
         name = reading.object_type
         self._begun.add(name)
         self._notes += reading.changed_columns()
         return [
-            Landing("properties", reading.properties_table()),
+            Landing(
+                "properties",
+                pa.concat_tables(
+                    [
+                        reading.properties_table(),
+                        recall.gone_properties(self._warehouse, reading),
+                    ]
+                ),
+            ),
             Landing("property_options", reading.options_table()),
             self._runs_landing([self._rows[name]]),
         ]
@@ -240,20 +279,8 @@ class _Run:
     def _pass(self, object_type: str, name: str) -> _Pass:
         return self._passes.setdefault(f"{object_type}/{name}", _Pass(object_type, name))
 
-    def _book(self, row: RunRow, ready: Typed) -> None:
-        row.requested_ids += ready.asked
-        row.loaded_rows += len(ready.loaded)
-        row.merged_ids += ready.merged
-        row.error_ids += ready.failed
-        row.rejected_values += ready.rejected
-        row.cursor_to = ready.after or row.cursor_to
-        self.outcome.archived += ready.archived
-
     def _note_usage(self, fetched: Fetched) -> None:
-        row = self._rows[fetched.reading.object_type]
-        row.requests = fetched.usage.requests
-        row.retries = fetched.usage.retries
-        row.rate_limited = fetched.usage.rate_limited
+        self._rows[fetched.reading.object_type].note(fetched.usage)
         self.outcome.limit_share = fetched.limit_share
 
     def _check(self, passing: _Pass) -> None:
@@ -265,11 +292,7 @@ class _Run:
     def _finish(self, reading: Reading) -> None:
         """An object type is done: sums, resolved errors, and the next run begins at the first."""
         row = self._rows[reading.object_type]
-        if row.unaccounted_ids:
-            raise IncompleteError(
-                f"{row.unaccounted_ids} of {row.requested_ids} {row.object_type} are unaccounted "
-                "for: run the same command again with --full"
-            )
+        row.check()
         now = datetime.now(UTC)
         recall.resolve_errors(self._warehouse, row.object_type, since=row.started_at, now=now)
         row.status, row.finished_at = COMPLETE, now
@@ -279,7 +302,8 @@ class _Run:
         saved: Mapping[str, Any] = self._warehouse.state.get(object_type) or {}
         if not saved:
             return Start()
-        start = Start.after_chunk(saved["pass"], saved["after"])
+        as_of = datetime.fromisoformat(saved["as_of"])
+        start = Start.after_chunk(saved["pass"], saved["after"], as_of)
         self._notes.append(f"{object_type}: going on where the last run stopped")
         return start
 

@@ -45,7 +45,7 @@ def apply_views(warehouse: Warehouse) -> None:
             target = _TARGET.match(statement)
             if target is None or target["table"] in columns:
                 statements.append(statement)
-    warehouse.execute("begin; " + "; ".join(statements) + "; commit")
+    warehouse.execute_together(statements)
 
 
 def sql_files(folder: str) -> list[tuple[str, str]]:
@@ -80,11 +80,11 @@ def _columns(warehouse: Warehouse) -> dict[str, list[str]]:
 
 def _shown(warehouse: Warehouse, object_type: str, columns: Iterable[str]) -> list[_Shown]:
     rows = warehouse.query(
-        "select properties.column_name, properties.name, properties.column_type = 'JSON' as is_list, "
-        "coalesce(properties.label, '') as label, coalesce(properties.description, '') as description, "
-        "exists (from crm.property_options where object_type = properties.object_type "
-        "and property = properties.name) and properties.column_type in ('JSON', 'VARCHAR') "
-        "as has_options "
+        "select column_name, name, column_type = 'JSON' as is_list, "
+        "coalesce(label, '') as label, coalesce(description, '') as description, "
+        "column_type in ('JSON', 'VARCHAR') and exists (from crm.property_options as option "
+        "where option.object_type = properties.object_type "
+        "and option.property = properties.name) as has_options "
         "from crm.properties where object_type = ? and column_name is not null",
         object_type,
     ).to_pylist()

@@ -5,19 +5,12 @@ The only module that knows that the destination is a DuckDB file.
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-# dlt reads these when it is imported and for each step; a trace is 40 ms for every chunk.
-os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
-os.environ.setdefault("ENABLE_RUNTIME_TRACE", "false")
-# We wait for locks before a load; what fails then would fail again.
-os.environ.setdefault("LOAD__RAISE_ON_MAX_RETRIES", "1")
 
 import dlt
 import duckdb
@@ -37,7 +30,7 @@ from pipelines.duckdb_file import (
 )
 from pipelines.errors import ConfigError, WarehouseError
 from pipelines.landing import KEYS, Landing
-from pipelines.output import Rows
+from pipelines.rows import Rows
 from pipelines.source import SCHEMA_NAME, package
 
 PIPELINE = "crm"
@@ -85,6 +78,7 @@ class Warehouse:
         self._lock_wait_s = lock_wait_s
         self._tell = tell
         self._held: duckdb.DuckDBPyConnection | None = None
+        self._is_loaded = False  # something pending was loaded
         self._is_fetched = False  # something is on disk that is not in the warehouse yet
         self._pipeline: dlt.Pipeline | None = None
 
@@ -141,13 +135,17 @@ class Warehouse:
         Raises:
             WarehouseError: The rows stay on disk, and the next run loads them first.
         """
-        with self._named_failures():
-            self.pipeline.extract(package(landings, state))
-        self._is_fetched = True
+        self.keep(landings, state=state)
         on_disk()
         with self._named_failures():
             self.pipeline.normalize()
         self._load()
+
+    def keep(self, landings: Sequence[Landing], *, state: Mapping[str, Any] | None = None) -> None:
+        """Put rows on disk, for the next `land` or the next run to load."""
+        with self._named_failures():
+            self.pipeline.extract(package(landings, state))
+        self._is_fetched = True
 
     def hold(self) -> duckdb.DuckDBPyConnection:
         """Have the file open between loads, so that each is spared a checkpoint of the file.
@@ -181,6 +179,19 @@ class Warehouse:
         with self._named_failures():
             connection.execute(sql, parameters or None)
 
+    def execute_together(self, statements: Iterable[str]) -> None:
+        """All of the statements, or none."""
+        connection = self.hold()
+        with self._named_failures():
+            connection.begin()
+            try:
+                for statement in statements:
+                    connection.execute(statement)
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
     def has_table(self, table: str) -> bool:
         """Whether `crm` has this table."""
         return bool(self.query(_HAS_TABLE, DATASET, table).num_rows)
@@ -202,9 +213,10 @@ class Warehouse:
             shutil.rmtree(folder, ignore_errors=True)  # it belonged to a file that is gone
         self._connect().close()
         self._pipeline = self._attach(folder)
-        if self._pipeline.has_pending_data:
+        # Without a schema nothing can be loaded: the first run was killed in its first moment.
+        if self._pipeline.has_pending_data and self._pipeline.default_schema_name:
             self._load_pending()
-        else:
+        if self._pipeline.has_pending_data or not self._is_loaded:
             # The warehouse knows what it holds; a folder left from another time may not.
             self._pipeline.deactivate()
             shutil.rmtree(folder, ignore_errors=True)
@@ -230,6 +242,7 @@ class Warehouse:
             for load_id in self.pipeline.list_normalized_load_packages():
                 self._forget_half_loaded(self.pipeline.get_load_package_info(load_id))
         self._load()
+        self._is_loaded = True
 
     def _forget_half_loaded(self, half: LoadPackageInfo) -> None:
         """Delete the rows that a package is about to bring, in case it brought them already.

@@ -18,6 +18,7 @@ import pytest
 import typer
 
 from pipelines import cli, demo, errors, output, settings, views
+from pipelines.duckdb_file import check_name
 from pipelines.hubspot.limits import DEFAULT_REQUESTS_PER_10S
 from pipelines.hubspot.paths import API_VERSIONS
 from pipelines.progress import Silent
@@ -116,7 +117,9 @@ def test_every_section_of_a_command_begins_with_an_example():
 def test_every_line_that_calls_crm_is_one_that_crm_takes(arguments: list[str]):
     name, *rest = arguments
 
-    COMMANDS[name].make_context(name, rest)
+    given = COMMANDS[name].make_context(name, rest).params
+    if given.get("warehouse") is not None:
+        check_name(given["warehouse"])
 
 
 def test_every_option_of_sync_is_explained():

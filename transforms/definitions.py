@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,6 +16,8 @@ RESERVED = frozenset({"id", "created_at", "updated_at", "archived_at", "archived
 """Columns that every object's table has besides its properties."""
 
 LOADER_PREFIX = "_dlt_"
+
+_ODD_CHARACTER = re.compile(r"\W")
 
 MULTI_VALUED = frozenset(
     {
@@ -307,6 +310,9 @@ def _column_names(
 
 def _free_name(wish: str, name: str, taken: set[str]) -> str:
     digest = hashlib.sha256(name.encode()).hexdigest()
+    if _ODD_CHARACTER.search(wish):
+        # Legal in SQL when quoted, but loaders cut statements at semicolons and rename quotes.
+        wish = f"{_ODD_CHARACTER.sub('_', wish)}__{digest[:6]}"
     if wish.casefold().startswith(LOADER_PREFIX):
         wish = f"{wish.lstrip('_')}__{digest[:6]}"
     candidates: Sequence[str] = [wish, *(f"{wish}__{digest[:n]}" for n in range(6, 65))]

@@ -65,9 +65,7 @@ def raw_records(answers: Sequence[bytes], properties: Sequence[str]) -> pl.DataF
 def _by_column(answers: Sequence[bytes], properties: Sequence[str]) -> pl.DataFrame:
     # One line per answer. A raw line break inside a JSON text is not legal JSON, so every one
     # found stands between two tokens and may become a blank.
-    lines = [
-        answer.replace(b"\n", b" ") if b"\n" in answer else answer for answer in answers
-    ]
+    lines = [answer.replace(b"\n", b" ") if b"\n" in answer else answer for answer in answers]
     record = pa.struct(
         [
             *_RECORD_FIELDS,

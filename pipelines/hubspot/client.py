@@ -17,11 +17,10 @@ from pipelines.hubspot.transport import open_http
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import httpx
-
     from pipelines.hubspot.auth import Token
     from pipelines.hubspot.limits import Limits
     from pipelines.hubspot.paths import Paths
+    from pipelines.hubspot.transport import AiohttpTransport
     from pipelines.hubspot.wire import (
         AccountDetails,
         BatchEnvelope,
@@ -82,7 +81,7 @@ class HubSpotClient:
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
+        http: AiohttpTransport,
         *,
         token: Token,
         limits: Limits,

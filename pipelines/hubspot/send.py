@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pipelines.hubspot.auth import Token
     from pipelines.hubspot.limits import Limits, RollingWindow
+    from pipelines.hubspot.transport import AiohttpTransport
 
 # A wrong base URL should not take the whole of `RetryPolicy` to be found out.
 FIRST_CONTACT_ATTEMPTS = 3
@@ -58,7 +59,7 @@ class Sender:
     """Sends requests for `HubSpotClient`, which says what it raises."""
 
     def __init__(
-        self, http: httpx.AsyncClient, *, token: Token, limits: Limits, retry: RetryPolicy
+        self, http: AiohttpTransport, *, token: Token, limits: Limits, retry: RetryPolicy
     ) -> None:
         self._http = http
         self._token = token
@@ -95,7 +96,7 @@ class Sender:
 
     async def _answer(self, exchange: Exchange) -> Answer:
         """One request, sent once."""
-        request = self._http.build_request(
+        request = httpx.Request(
             exchange.method,
             self.base_url + exchange.path,
             content=exchange.content,
@@ -109,7 +110,7 @@ class Sender:
         async with window.slot() as slot:
             self._count_request(exchange)
             try:
-                response = await self._http.send(request)
+                response = await self._http.handle_async_request(request)
             except httpx.HTTPError as exc:
                 raise self._no_answer(exc, exchange) from exc
         self._reached = True

@@ -1,10 +1,14 @@
-"""aiohttp under httpx: the same client, answers received three times as fast.
+"""aiohttp under httpx: the same requests and answers, received three times as fast.
 
 httpx's own transport parses HTTP in Python, 0.8 ms of CPU for an answer of
 180 KB; aiohttp's parser is C, 0.3 ms. Written here rather than taken from
 httpx-aiohttp 0.2, which reports a connection lost half-way as one that was
 never made, knows no proxy of the environment, and lets aiohttp repeat a GET
 that our limiter then has not counted.
+
+It is used without httpx's client around it: for one host, one token and no
+redirects, cookies or URL merging, that would do nothing but take 0.15 ms of CPU
+for each request.
 """
 
 from __future__ import annotations
@@ -25,6 +29,11 @@ READ_TIMEOUT_S = 110.0  # HubSpot answers within 100 s, or Cloudflare does with 
 CONNECTIONS = 16
 USER_AGENT = "crm-warehouse"
 
+HEADERS = (
+    ("accept", "application/json"),
+    ("accept-encoding", "gzip"),
+    ("user-agent", USER_AGENT),
+)
 KEEP_ALIVE_S = 30.0
 READ_BUFFER_BYTES = 1 << 20
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -32,8 +41,8 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 def open_http(
     *, base_url: str, timeout_s: float = READ_TIMEOUT_S, connections: int = CONNECTIONS
-) -> httpx.AsyncClient:
-    """An HTTP client for one HubSpot host: pooled connections, TLS verified.
+) -> AiohttpTransport:
+    """A transport to one HubSpot host: pooled connections, TLS verified; use with `async with`.
 
     Args:
         base_url: Scheme and host.
@@ -45,13 +54,7 @@ def open_http(
     """
     url = _whole_url(base_url)
     timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
-    return httpx.AsyncClient(
-        base_url=url,
-        timeout=timeout,
-        transport=AiohttpTransport(base_url=url, timeout=timeout, connections=connections),
-        headers={"accept": "application/json", "accept-encoding": "gzip", "user-agent": USER_AGENT},
-        trust_env=False,  # the transport knows the proxy
-    )
+    return AiohttpTransport(base_url=url, timeout=timeout, connections=connections)
 
 
 def _whole_url(base_url: str) -> httpx.URL:
@@ -77,11 +80,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, *, base_url: httpx.URL, timeout: httpx.Timeout, connections: int) -> None:
+        self.base_url = base_url
         # Certificates take 20 ms to read; the simulator does without.
         self._tls = httpx.create_ssl_context() if base_url.scheme == "https" else False
         self._proxy, self._proxy_headers = _proxy_for(base_url)
         self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=timeout.connect, sock_read=timeout.read
+            # One timer for the whole answer; `sock_read` would set one for each piece of it.
+            total=timeout.read,
+            sock_connect=timeout.connect,
         )
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
@@ -107,16 +113,18 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         async with session.request(
             request.method,
             URL(str(request.url), encoded=True),
-            headers=[(k.decode("latin-1"), v.decode("latin-1")) for k, v in request.headers.raw],
+            headers=[
+                *HEADERS,
+                *((k.decode("latin-1"), v.decode("latin-1")) for k, v in request.headers.raw),
+            ],
             data=request.content or None,
             allow_redirects=False,
             proxy=self._proxy,
             proxy_headers=self._proxy_headers,
         ) as answer:
             body = await answer.read()
-            return httpx.Response(
-                answer.status, headers=answer.raw_headers, stream=httpx.ByteStream(body)
-            )
+            # With `content` the body is decoded, by its content-encoding, here and now.
+            return httpx.Response(answer.status, headers=answer.raw_headers, content=body)
 
     def _open(self) -> aiohttp.ClientSession:
         # Here rather than in __init__, because a session belongs to a running loop.

@@ -28,6 +28,8 @@ comment on column crm.runs.retries is
 'Requests that were sent again.';
 comment on column crm.runs.rate_limited is
 'Answers of status 429.';
+comment on column crm.runs.as_of is
+'Once the run is complete, everything HubSpot had at this moment is in the table. UTC.';
 comment on column crm.runs.cursor_from is
 'The id at which the run went on; null where it began at the first.';
 comment on column crm.runs.cursor_to is

@@ -11,12 +11,12 @@ select
     ) as count_loaded,
     date_diff(
         'minute',
-        max(runs.started_at) filter (where runs.status = 'complete'),
+        max(runs.as_of) filter (where runs.status = 'complete'),
         now()
     ) as minutes_behind,
     ---------- timestamps
     max(runs.started_at) as last_started_at,
-    max(runs.started_at) filter (where runs.status = 'complete') as complete_as_of
+    max(runs.as_of) filter (where runs.status = 'complete') as complete_as_of
 from crm.runs
 group by runs.object_type;
 

@@ -460,10 +460,10 @@ def test_no_proxy_to_this_machine(monkeypatch, proxied):
 
     async def main():
         async with open_http(base_url=f"http://{proxied}:1") as local:
-            assert local._transport._proxy is None
+            assert local._proxy is None
         async with open_http(base_url="http://api.invalid") as far:
-            assert far._transport._proxy == "http://proxy.invalid:3128"
-            assert far._transport._proxy_headers == {
+            assert far._proxy == "http://proxy.invalid:3128"
+            assert far._proxy_headers == {
                 "Proxy-Authorization": "Basic dXNlcjpzZWNyZXQ="
             }
 
