@@ -11,10 +11,9 @@ from pipelines.warehouse import Reader, is_package_pending
 
 _MINUTE = "%Y-%m-%d %H:%M"
 _RUNS = f"""
-select object_type as object, status, strftime(started_at, '{_MINUTE}') as started,
+select strftime(started_at, '{_MINUTE}') as started, object_type as object, status,
     round(epoch(finished_at - started_at), 1) as seconds, requested_ids as asked,
-    loaded_rows as landed, merged_ids as merged, error_ids as errors,
-    rejected_values as rejected, requests, message
+    loaded_rows as landed, error_ids + rejected_values as errors, message
 from crm.runs order by started_at desc, object_type limit 10
 """
 _FRESHNESS = f"""
@@ -40,7 +39,7 @@ def status_of(path: Path, *, lock_wait_s: float) -> list[Rows]:
     with Reader(path, lock_wait_s=lock_wait_s) as reader:
         present = [name for name in OBJECT_TYPES if reader.has_table("crm", name)]
         counts = " union all ".join(
-            f"select '{name}' as object_type, count(*) as rows, "  # noqa: S608  (names of our own)
+            f"select '{name}' as object_type, count(*) as rows, "
             f"count(*) filter (where archived) as archived, "
             f"strftime(max(synced_at), '{_MINUTE}') as last_landed "
             f"from crm.{name}"
@@ -88,15 +87,15 @@ def errors_in(
         )  # fmt: skip
 
 
-def rows_of(path: Path, sql: str, *, lock_wait_s: float) -> Rows:
-    """The rows of one statement that only reads.
+def rows_of(path: Path, sql: str, *, lock_wait_s: float, limit: int | None = None) -> Rows:
+    """The rows of one statement that only reads; the first `limit` of them.
 
     Raises:
         ConfigError: The statement is wrong.
         WarehouseError: There is no warehouse, or it stays locked.
     """
     with Reader(path, lock_wait_s=lock_wait_s) as reader:
-        return reader.rows("", sql)
+        return reader.rows("", sql, limit=limit)
 
 
 def _next_run(path: Path, state: Mapping[str, Mapping[str, str | None]]) -> Rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -125,6 +125,17 @@ class _Pass:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A chunk as rows for tables, and the state that lands with them."""
+
+    passing: _Pass
+    landings: list[Landing]
+    state: dict[str, Any]
+    rows: int
+    is_last: bool  # of its pass
+
+
 class _Run:
     """The landing half of a run; `Fetcher` is the other."""
 
@@ -188,7 +199,9 @@ class _Run:
                     fetch.taken()
                     self._finish(fetched.reading)
                 else:
-                    self._land(fetched, fetched.chunk, fetch)
+                    ready = self._ready(fetched, fetched.chunk)
+                    del fetched
+                    self._land(ready, fetch.taken)
                 if not fetch.is_next_within(HOLD_S):
                     self._warehouse.release()  # others may read while we wait for HubSpot
 
@@ -209,44 +222,44 @@ class _Run:
             apply_views(self._warehouse)
         self.outcome.seconds = time.monotonic() - self._began
 
-    def _land(self, fetched: Fetched, chunk: Chunk, fetch: Fetch[Fetched]) -> None:
+    def _land(self, ready: _Ready, on_disk: Callable[[], None]) -> None:
+        """Land what `_ready` made. No frame on the way to dlt may hold rows: it keeps frames."""
+        if ready.landings:
+            self._warehouse.land(ready.landings, state=ready.state, on_disk=on_disk)
+        else:
+            on_disk()
+        self._counters[ready.passing.object_type].landed += ready.rows
+        if ready.is_last:
+            self._check(ready.passing)
+
+    def _ready(self, fetched: Fetched, chunk: Chunk) -> _Ready:
+        """A chunk as rows for tables; books its sums."""
         name = chunk.reading.object_type
-        row = self._rows[name]
-        first = [] if name in self._begun else self._first_landings(chunk.reading)
-        passing = self._pass(name, fetched.pass_)
+        row, passing = self._rows[name], self._pass(name, fetched.pass_)
+        landings = [] if name in self._begun else self._first_landings(chunk.reading)
         is_append = (
             self._was_empty[name]
             and fetched.pass_ == LIVE
             and all(part.is_new for part in chunk.parts)
             and not passing.may_repeat(chunk)
         )
-        landings = chunk.landings(
+        made = chunk.landings(
             run_id=row.run_id,
             seen_at=datetime.now(UTC),
-            is_first=bool(first),
+            is_first=bool(landings),
             append=is_append,
             known_errors=self._with_first_seen,
         )
         if not is_append:
-            landings = [recall.with_other_columns(self._warehouse, item) for item in landings]
+            made = [recall.with_other_columns(self._warehouse, item) for item in made]
         for part in chunk.parts:
             part.book(row)
             passing.take(part)
             self.outcome.archived += part.archived
-        if landings or first:
-            state = {
-                name: {
-                    "pass": fetched.pass_,
-                    "after": chunk.after,
-                    "as_of": row.as_of.isoformat(),
-                }
-            }
-            self._warehouse.land([*first, *landings], state=state, on_disk=fetch.taken)
-        else:
-            fetch.taken()
-        self._counters[name].landed += chunk.rows
-        if chunk.after is None:
-            self._check(passing)
+        position = {"pass": fetched.pass_, "after": chunk.after, "as_of": row.as_of.isoformat()}
+        return _Ready(
+            passing, [*landings, *made], {name: position}, chunk.rows, is_last=chunk.after is None
+        )
 
     def _with_first_seen(self, errors: pa.Table) -> pa.Table:
         try:

@@ -5,8 +5,9 @@ The only module that knows that the destination is a DuckDB file.
 
 from __future__ import annotations
 
+import gc
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,10 @@ PIPELINE = "crm"
 DEFAULT_LOCK_WAIT_S = 60.0
 MEMORY_LIMIT = "256MB"
 """For DuckDB's buffers; what does not fit goes to disk, so a load's memory is bounded."""
+
+CHECKPOINT_BYTES = 64 << 20
+"""What may wait in DuckDB's log, and so in its memory. Each checkpoint writes the last row group
+of 122,880 rows anew, so many small ones are slow."""
 
 _WORK_SUFFIX = ".work"
 _HAS_TABLE = "select 1 from information_schema.tables where table_schema = ? and table_name = ?"
@@ -74,6 +79,7 @@ class Warehouse:
         check_name(path)
         self.path = path.absolute()
         self._work = _work_folder(self.path)
+        self._wal = self.path.with_name(self.path.name + ".wal")
         self._lock = filelock.FileLock(self._work / "lock", timeout=0)
         self._lock_wait_s = lock_wait_s
         self._tell = tell
@@ -120,7 +126,7 @@ class Warehouse:
 
     def land(
         self,
-        landings: Sequence[Landing],
+        landings: list[Landing],
         *,
         state: Mapping[str, Any] | None = None,
         on_disk: Callable[[], None] = lambda: None,
@@ -128,7 +134,7 @@ class Warehouse:
         """Land rows and state together: one load package, one checkpoint.
 
         Args:
-            landings: Rows for tables.
+            landings: Rows for tables; emptied once they are on disk, to free their memory.
             state: Merged into `state`, in the same package.
             on_disk: Called once a killed process would no longer lose the rows.
 
@@ -141,11 +147,13 @@ class Warehouse:
             self.pipeline.normalize()
         self._load()
 
-    def keep(self, landings: Sequence[Landing], *, state: Mapping[str, Any] | None = None) -> None:
-        """Put rows on disk, for the next `land` or the next run to load."""
+    def keep(self, landings: list[Landing], *, state: Mapping[str, Any] | None = None) -> None:
+        """Put rows on disk, for the next `land` or the next run to load; `landings` is emptied."""
         with self._named_failures():
             self.pipeline.extract(package(landings, state))
         self._is_fetched = True
+        landings.clear()
+        gc.collect()  # dlt's sources are cycles, and hold the rows
 
     def hold(self) -> duckdb.DuckDBPyConnection:
         """Have the file open between loads, so that each is spared a checkpoint of the file.
@@ -266,7 +274,9 @@ class Warehouse:
         self.hold()
         with self._named_failures():
             self.pipeline.load()
-        self._is_fetched = False
+            self._is_fetched = False
+            if self._wal.exists() and self._wal.stat().st_size > CHECKPOINT_BYTES:
+                self.execute("checkpoint")
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         with self._named_failures():
@@ -310,8 +320,17 @@ class Reader:
     ) -> None:
         self._connection.close()
 
-    def rows(self, title: str, sql: str, *parameters: object, empty: str = "none") -> Rows:
+    def rows(
+        self,
+        title: str,
+        sql: str,
+        *parameters: object,
+        empty: str = "none",
+        limit: int | None = None,
+    ) -> Rows:
         """The rows as text, as DuckDB prints them; every type, every year.
+
+        With a `limit` the title of a longer result says that it was cut.
 
         Raises:
             ConfigError: DuckDB does not accept the statement.
@@ -320,10 +339,13 @@ class Reader:
             relation = self._connection.sql(sql, params=list(parameters))
             if relation is None:
                 raise ConfigError("this statement returns no rows; write one that reads")
-            cells = relation.project("columns(*)::varchar").fetchall()
+            texts = relation.project("columns(*)::varchar")
+            cells = texts.fetchall() if limit is None else texts.fetchmany(limit + 1)
         except duckdb.Error as exc:
             raise ConfigError(f"DuckDB does not accept this: {first_line(str(exc))}") from exc
-        return Rows(title, relation.columns, cells, empty=empty)
+        if limit is not None and len(cells) > limit:
+            title = f"The first {limit:,} rows; --format csv or json gives all of them"
+        return Rows(title, relation.columns, cells[:limit], empty=empty)
 
     def has_table(self, schema: str, table: str) -> bool:
         """Whether there is such a table or view."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -100,6 +101,16 @@ def wait_until(holds: Callable[[], object], *, what: str, within_s: float = 60.0
     while not holds():
         assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
         pause.wait(0.002)
+
+
+def is_listening(host: str, port: int) -> bool:
+    """Whether an HTTP server answers there."""
+    with socket.socket() as probe:
+        if probe.connect_ex((host, port)):
+            return False
+        probe.settimeout(5)
+        probe.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return probe.recv(4) == b"HTTP"
 
 
 HOLDER = """

@@ -31,10 +31,12 @@ def main(warehouse: str, chunk_records: str, wait_s: str, *objects: str) -> NoRe
                 ),
                 output.say,
             )
+        for note in outcome.notes:
+            output.say(note)
         if outcome.failure is not None:
             raise outcome.failure
     except CrmError as failure:
-        print(f"crm: {failure}", file=sys.stderr)
+        print(f"crm: {failure}", file=sys.stderr)  # noqa: T201
         sys.exit(failure.exit_code)
     sys.exit(0)
 

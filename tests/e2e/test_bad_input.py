@@ -22,6 +22,7 @@ from harness import (
     crm,
     dump,
     held_open,
+    is_listening,
     let_go,
     rows,
     started,
@@ -419,12 +420,3 @@ def test_ctrl_c_ends_the_simulator_with_130(tmp_path):
 
     assert process.returncode == 130
     assert "Traceback" not in errors
-
-
-def is_listening(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        if probe.connect_ex((host, port)):
-            return False
-        probe.settimeout(5)
-        probe.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        return probe.recv(4) == b"HTTP"

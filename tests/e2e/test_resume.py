@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import shutil
 import signal
-import subprocess
 import threading
 
 import pytest
@@ -20,16 +19,20 @@ from harness import (
     assert_same,
     dump,
     rows,
+    settings_for,
     started,
     synced,
     wait_until,
 )
 
 from pipelines.errors import Interrupted
+from pipelines.progress import Silent
+from pipelines.sync import sync
+from pipelines.warehouse import Warehouse
 
 WAREHOUSE = "warehouse.duckdb"
 CHUNK = 100
-LEAST_S, MOST_S = 0.9, 5.0
+LEAST_S, MOST_S = 0.9, 3.6
 """When a process is killed: from about where it has opened the warehouse to after its end."""
 
 
@@ -40,8 +43,8 @@ def path(tmp_path):
 
 @pytest.fixture(scope="module")
 def still(shared_simulator):
-    """A portal of some ten chunks, in which nothing changes."""
-    return shared_simulator(contacts=700, calls=250, seed=5)
+    """A portal of some chunks, in which nothing changes."""
+    return shared_simulator(contacts=400, calls=110, seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -103,14 +106,14 @@ def assert_complete(path, undisturbed) -> None:
 def test_a_killed_run_goes_on_at_its_checkpoint(still, undisturbed, path):
     """What has landed is not read again, and the killed run is not left as `running`."""
     with small_chunks(still, path) as process:
-        wait_until(lambda: packages_landed(path) >= 4, what="four chunks have landed")
+        wait_until(lambda: packages_landed(path) >= 3, what="three chunks have landed")
         process.kill()
     sent = batch_reads(still)
 
     errors = run_to_the_end(still, path)
 
     assert "going on where the last run stopped" in errors
-    assert batch_reads(still) - sent <= 8  # of 11
+    assert batch_reads(still) - sent <= 6  # of 9
     assert_complete(path, undisturbed)
     assert ("interrupted",) in rows(path, "select distinct status from crm.runs")
 
@@ -121,18 +124,21 @@ def packages_landed(path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("place", "after", "folder_lost"),
+    ("place", "after"),
     [
-        pytest.param("normalize/extracted/*", 0, False, id="first package extracted"),
-        pytest.param("normalize/extracted/*", 2, False, id="later package extracted"),
-        pytest.param("load/new/*", 1, False, id="being normalized"),
-        pytest.param("load/normalized/*/started_jobs/*.parquet", 0, False, id="first job begun"),
-        pytest.param("load/normalized/*/completed_jobs/contacts*", 2, False, id="rows in"),
-        pytest.param("load/normalized/*/completed_jobs/contacts*", 1, True, id="folder lost"),
-        pytest.param("load/normalized/*/completed_jobs/calls*", 9, False, id="the other object"),
+        pytest.param("normalize/extracted/*", 0, id="first package extracted"),
+        pytest.param("normalize/extracted/*", 2, id="extracted", marks=pytest.mark.slow),
+        pytest.param("load/new/*", 1, id="being normalized", marks=pytest.mark.slow),
+        pytest.param(
+            "load/normalized/*/started_jobs/*.parquet", 0, id="job begun", marks=pytest.mark.slow
+        ),
+        pytest.param("load/normalized/*/completed_jobs/contacts*", 2, id="rows in"),
+        pytest.param(
+            "load/normalized/*/completed_jobs/calls*", 6, id="calls in", marks=pytest.mark.slow
+        ),
     ],
 )
-def test_killed_at_each_step_of_a_load_package(place, after, folder_lost, still, undisturbed, path):
+def test_killed_at_each_step_of_a_load_package(place, after, still, undisturbed, path):
     """dlt drops some packages and repeats others; neither may lose or double a row."""
     with small_chunks(still, path) as process:
         wait_until(
@@ -144,8 +150,19 @@ def test_killed_at_each_step_of_a_load_package(place, after, folder_lost, still,
         )
         process.kill()
     assert process.returncode == -signal.SIGKILL
-    if folder_lost:
-        shutil.rmtree(work_folder(path))
+
+    run_to_the_end(still, path)
+
+    assert_complete(path, undisturbed)
+
+
+def test_killed_and_the_working_folder_deleted(still, undisturbed, path):
+    """The state is in the warehouse; packages that had not landed are read again."""
+    with small_chunks(still, path) as process:
+        wait_until(lambda: packages_landed(path) >= 2, what="two packages have landed")
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    shutil.rmtree(work_folder(path))
 
     run_to_the_end(still, path)
 
@@ -156,7 +173,7 @@ def test_killed_at_each_step_of_a_load_package(place, after, folder_lost, still,
 @pytest.mark.parametrize("seed", range(6))
 def test_killed_again_and_again_at_random_points(seed, still, undisturbed, path):
     """Seven kills in one warehouse, each in what the one before left behind."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311
     kills = 0
     while kills < 7:
         was_running = killed_at(still, path, chance.uniform(LEAST_S, MOST_S))
@@ -174,10 +191,10 @@ def test_killed_again_and_again_at_random_points(seed, still, undisturbed, path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_killed_second_runs_leave_what_the_first_one_landed(seed, still, undisturbed, path):
     """In a rerun every chunk replaces rows: a kill between delete and insert may lose none."""
-    chance = random.Random(f"rerun {seed}")
+    chance = random.Random(f"rerun {seed}")  # noqa: S311
     run_to_the_end(still, path)
     for _ in range(3):
         killed_at(still, path, chance.uniform(LEAST_S, MOST_S))
@@ -206,7 +223,9 @@ def test_what_changed_between_a_kill_and_the_next_run_arrives(simulator, path):
     assert rows(path, "select firstname from crm.contacts where id in (?, ?)", last, new) == [
         ("Late",),
         ("New",),
-    ] or rows(path, "select count(*) from crm.contacts where firstname in ('Late', 'New')") == [(2,)]
+    ] or rows(path, "select count(*) from crm.contacts where firstname in ('Late', 'New')") == [
+        (2,)
+    ]
     other = path.with_name("undisturbed.duckdb")
     synced(running, other)
     assert_same(dump(path, without=BY_THE_CLOCK), dump(other, without=BY_THE_CLOCK))
@@ -249,7 +268,7 @@ def test_ctrl_c_lands_what_was_read_and_the_next_run_goes_on(number, simulator, 
 
 def test_a_second_ctrl_c_ends_at_once(simulator, path):
     """HubSpot may be slow to answer; who presses twice does not want to wait for it."""
-    running = simulator(contacts=300, calls=10, latency_ms=5000)
+    running = simulator(contacts=300, calls=10, latency_ms=2000)
     with started(*CRM, "sync", "--warehouse", path, cwd=path.parent, simulator=running) as process:
         wait_until(lambda: running.statistics.count, what="the first request")
         process.send_signal(signal.SIGINT)
@@ -257,27 +276,18 @@ def test_a_second_ctrl_c_ends_at_once(simulator, path):
             if "stopping" in line:
                 break
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=4)
+        process.communicate(timeout=1.5)
 
     assert process.returncode == 130
 
 
 def test_an_interrupt_before_anything_was_read_leaves_nothing_half_done(still, path):
     """The stop may come in the first second."""
-    from harness import settings_for
-
-    from pipelines.progress import Silent
-    from pipelines.sync import sync
-    from pipelines.warehouse import Warehouse
-
     stop = threading.Event()
     stop.set()
     with Warehouse(path) as warehouse:
-        outcome = sync(
-            settings_for(still), warehouse, ("contacts",), view=Silent(), stop=stop
-        )
+        outcome = sync(settings_for(still), warehouse, ("contacts",), view=Silent(), stop=stop)
 
     assert isinstance(outcome.failure, Interrupted)
     assert [row.status for row in outcome.runs] == ["interrupted"]
     assert rows(path, "select status, requested_ids from crm.runs") == [("interrupted", 0)]
-    assert subprocess is not None

@@ -6,9 +6,7 @@ What only costs time (upsert, many tiny loads, dlt's row path) is watched by the
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import sys
 import threading
 import venv
 
@@ -30,8 +28,8 @@ from harness import (
     wait_until,
 )
 
-from pipelines.errors import WarehouseError
 from pipelines.progress import Silent
+from pipelines.settings import ObjectSettings
 from pipelines.simulator.portal import Portal
 from pipelines.stream import Bounds
 from pipelines.sync import sync
@@ -80,15 +78,15 @@ def test_type_change_in_hubspot_gives_a_new_column_and_back_the_old_one(simulato
 
     assert column_of(path, "annual_budget") == ("annual_budget__v_text", "VARCHAR")
     assert value(path, "annual_budget__v_text", record_id) == "a lot"
-    assert value(path, "annual_budget", record_id) is None
+    assert value(path, "annual_budget", record_id) == 12.5  # what it held while it was a number
     assert columns_of(path, "contacts")["annual_budget"] == "DOUBLE"
-    assert any("annual_budget" in note and "annual_budget__v_text" in note for note in changed.notes)
+    assert any(
+        "annual_budget" in note and "annual_budget__v_text" in note for note in changed.notes
+    )
     previous = rows(
         path, "select previous_columns from crm.properties where name = 'annual_budget'"
     )
-    assert json.loads(previous[0][0]) == [
-        {"column_name": "annual_budget", "column_type": "DOUBLE"}
-    ]
+    assert json.loads(previous[0][0]) == [{"column_name": "annual_budget", "column_type": "DOUBLE"}]
 
     portal.change_property_type("contacts", "annual_budget", "number/number")
     portal.update("contacts", record_id, {"annual_budget": "-3"})
@@ -96,10 +94,13 @@ def test_type_change_in_hubspot_gives_a_new_column_and_back_the_old_one(simulato
 
     assert column_of(path, "annual_budget") == ("annual_budget", "DOUBLE")
     assert value(path, "annual_budget", record_id) == -3.0
-    assert value(path, "annual_budget__v_text", record_id) is None
+    assert value(path, "annual_budget__v_text", record_id) == "a lot"
     assert [note for note in again.notes if "annual_budget" in note]
     assert not synced(running, path).notes
-    assert not rows(path, "select * from crm.errors where property = 'annual_budget' and resolved_at is null and raw_value = 'a lot'")
+    assert not rows(
+        path,
+        "select * from crm.errors where property = 'annual_budget' and raw_value = 'a lot'",
+    )
 
 
 @pytest.mark.parametrize("kind", ["date/date", "enumeration/checkbox", "bool/booleancheckbox"])
@@ -115,10 +116,12 @@ def test_no_change_of_type_wedges_the_next_runs(kind, simulator, path):
     column, _ = column_of(path, "property_string")
     assert column.startswith("property_string__v_")
     filled = rows(path, f'select count("{column}") from crm.contacts')[0][0]
-    rejected = rows(
-        path, "select count(*) from crm.errors where property = 'property_string'"
-    )[0][0]
-    told = [record["properties"].get("property_string") for record in running.portal.truth("contacts")]
+    rejected = rows(path, "select count(*) from crm.errors where property = 'property_string'")[0][
+        0
+    ]
+    told = [
+        record["properties"].get("property_string") for record in running.portal.truth("contacts")
+    ]
     assert filled + rejected == sum(1 for raw in told if raw)
     assert outcome.runs[0].status == "complete"
 
@@ -141,7 +144,9 @@ def test_whole_numbers_first_then_a_fraction_keeps_the_fraction(simulator, path)
     assert value(path, "property_number", ids[-1]) == 1.5
 
 
-def test_large_whole_numbers_first_then_a_fraction_rejects_it_and_names_the_setting(simulator, path):
+def test_large_whole_numbers_first_then_a_fraction_rejects_it_and_names_the_setting(
+    simulator, path
+):
     """A BIGINT column cannot hold 1.5: it is in `errors`, not rounded, and the mend is named."""
     running = simulator(contacts=350, calls=5)
     ids = running.portal.records["contacts"].live
@@ -183,14 +188,17 @@ def test_a_new_property_gets_a_column_and_its_values(simulator, path):
     assert "loyalty_since" in columns_of(path, "contacts", "analytics")
 
 
-def test_an_archived_property_keeps_its_column_and_stops_no_run(simulator, path):
+def test_an_archived_property_keeps_its_column_with_its_values(simulator, path):
     """Queries that name the column go on working; `properties` says that it is archived."""
     running = simulator(contacts=60, calls=5)
     synced(running, path, ("contacts",))
+    held = rows(path, "select id, newsletter from crm.contacts order by id")
 
     running.portal.archive_property("contacts", "newsletter")
     outcome = synced(running, path, ("contacts",))
 
+    assert {value for _, value in held} == {True, False, None}
+    assert rows(path, "select id, newsletter from crm.contacts order by id") == held
     assert outcome.runs[0].status == "complete"
     assert columns_of(path, "contacts")["newsletter"] == "BOOLEAN"
     assert rows(
@@ -200,23 +208,20 @@ def test_an_archived_property_keeps_its_column_and_stops_no_run(simulator, path)
     ) == [(True, True, None, '[{"column_name": "newsletter", "column_type": "BOOLEAN"}]')]
 
 
-def test_properties_left_out_by_a_setting_do_not_lose_their_column(simulator, path):
+def test_properties_left_out_by_a_setting_lose_neither_column_nor_values(simulator, path):
     """Settings change; the table must take a run with fewer columns than it has."""
     running = simulator(contacts=60, calls=5)
     synced(running, path, ("contacts",))
     columns = columns_of(path, "contacts")
 
-    from pipelines.settings import ObjectSettings
-
     synced(
         running, path, ("contacts",), objects={"contacts": ObjectSettings(properties=("email",))}
     )
     assert columns_of(path, "contacts") == columns
-    synced(running, path, ("contacts",))
-
     other = path.with_name("other.duckdb")
     synced(running, other, ("contacts",))
-    assert_same(dump(path, without=BY_THE_CLOCK), dump(other, without=BY_THE_CLOCK))
+    kept, full = dump(path, without=BY_THE_CLOCK), dump(other, without=BY_THE_CLOCK)
+    assert kept["contacts"] == full["contacts"]
 
 
 # ---------------------------------------------------------------- 4: names
@@ -245,7 +250,7 @@ def test_names_that_collide_each_have_a_column_of_their_own(simulator, path):
     }
     assert len({column.lower() for column in columns.values()}) == len(ODD_NAMES)
     assert {name: column_of(path, name)[0] for name in ODD_NAMES} == columns
-    plain = {"foo_", "foox", "camel", "9lives", "select", "with space", "a__v_text", "a"}
+    plain = {"foo_", "foox", "camel", "9lives", "select", "a__v_text", "a"}
     assert {name for name in ODD_NAMES if columns[name] == name} >= plain
     assert rows(path, f'select "{columns["CAMEL"]}" from analytics.contacts where id = {record_id}')
 
@@ -292,8 +297,8 @@ def test_a_warehouse_opened_elsewhere_in_mid_run_ends_with_5_and_keeps_the_data(
     mode, simulator, path, tmp_path
 ):
     """The load fails at once with a lock error; what was fetched is loaded first next time."""
-    running = simulator(contacts=1200, calls=20, latency_ms=30)
-    for record_id in live(running.portal, 1200)[::20]:  # so that every chunk has rows of `errors`
+    running = simulator(contacts=480, calls=20, latency_ms=400)
+    for record_id in live(running.portal, 480)[::20]:  # so that every chunk has rows of `errors`
         running.portal.update("contacts", record_id, {"property_date": "tomorrow"})
     command = (*SMALL_CHUNKS, path, 100)
     work = path.with_name(path.name + ".work")
@@ -312,19 +317,19 @@ def test_a_warehouse_opened_elsewhere_in_mid_run_ends_with_5_and_keeps_the_data(
     assert is_package_pending(path)
     kept = [file for file in work.rglob("contacts.*") if "loaded" not in file.parts]
     assert kept  # the records themselves, not only a row about the run
-    assert landed is None or 0 < landed < 1200
+    assert landed is None or 0 < landed < 480
 
     sent = running.statistics.requests["batch_read"]
     done = subprocess_of(running, tmp_path, *command, 10)
     assert done.returncode == 0, done.stderr
     assert "loading what an earlier run had fetched" in done.stderr
-    assert running.statistics.requests["batch_read"] - sent <= 12  # of 13: it went on, not anew
+    assert running.statistics.requests["batch_read"] - sent <= 6  # of 8: it went on, not anew
     assert_equals_undisturbed(running, path)
 
 
 def test_a_warehouse_released_in_time_is_waited_for(simulator, path, tmp_path):
     """An analyst's query of some seconds must not fail the nightly run."""
-    running = simulator(contacts=400, calls=20, latency_ms=20)
+    running = simulator(contacts=300, calls=20, latency_ms=400)
     with started(*SMALL_CHUNKS, path, 100, 30, cwd=tmp_path, simulator=running) as process:
         wait_until_landed(path)
         with held_open(path) as holder:
@@ -430,7 +435,9 @@ def comments(path) -> dict[tuple[str, ...], str]:
         "where not internal",
     )
     return {
-        (schema, *rest): comment for schema, *rest, comment in found if schema in ("crm", "analytics")
+        (schema, *rest): comment
+        for schema, *rest, comment in found
+        if schema in ("crm", "analytics")
     }
 
 
@@ -523,7 +530,9 @@ def test_any_file_name_works_or_is_refused_before_anything_is_made(name, simulat
         assert not any(tmp_path.iterdir())
         return
     assert done.returncode == 0, done.stderr
-    counted = crm("query", "select count(*) as n from crm.contacts", "--format", "csv", *option, cwd=tmp_path)
+    counted = crm(
+        "query", "select count(*) as n from crm.contacts", "--format", "csv", *option, cwd=tmp_path
+    )
     assert counted.stdout.split() == ["n", str(len(list(running.portal.truth("contacts"))))]
     (file,) = tmp_path.glob("*b")
     assert rows(file, "select count(*) from analytics.contacts") == [(20,)]
@@ -538,7 +547,3 @@ def test_a_deleted_file_with_its_old_working_folder_begins_anew(simulator, path)
     synced(running, path)
 
     assert_equals_undisturbed(running, path)
-    shutil.rmtree(path.with_name(path.name + ".work"))
-    with pytest.raises(WarehouseError, match="missing"), Warehouse(path.parent / "missing" / "w"):
-        pass
-    assert sys.getfilesystemencoding() == "utf-8"

@@ -463,9 +463,7 @@ def test_no_proxy_to_this_machine(monkeypatch, proxied):
             assert local._proxy is None
         async with open_http(base_url="http://api.invalid") as far:
             assert far._proxy == "http://proxy.invalid:3128"
-            assert far._proxy_headers == {
-                "Proxy-Authorization": "Basic dXNlcjpzZWNyZXQ="
-            }
+            assert far._proxy_headers == {"Proxy-Authorization": "Basic dXNlcjpzZWNyZXQ="}
 
     asyncio.run(main())
 

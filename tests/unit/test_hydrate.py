@@ -1,0 +1,374 @@
+"""Every id asked for is a row, merged into a row, or an error with HubSpot's own words."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hubspot_server import Reply, client_for, served
+
+from pipelines.discovery import IdPage
+from pipelines.errors import AuthError, DailyLimitError, TransientError
+from pipelines.hydrate import Batch, Hydrator, in_order
+
+NOT_FOUND = "Could not get some CONTACT objects, they may be deleted or not exist."
+
+
+def record(record_id: object, **properties: str) -> dict:
+    return {
+        "id": str(record_id),
+        "properties": {"hs_object_id": str(record_id), **properties},
+        "createdAt": "2026-01-01T00:00:00Z",
+        "updatedAt": "2026-01-01T00:00:00Z",
+        "archived": False,
+    }
+
+
+def answer(*ids: object, status: str = "COMPLETE", missing: tuple[str, ...] = (), **more) -> Reply:
+    """An answer with these records (or ids of records), and these ids as not found."""
+    results = [one if isinstance(one, dict) else record(one) for one in ids]
+    body = {
+        "completedAt": "2026-01-01T00:00:01.500Z",
+        "startedAt": "2026-01-01T00:00:01Z",
+        "status": status,
+        "results": results,
+        **more,
+    }
+    if missing:
+        entry = {"status": "error", "category": "OBJECT_NOT_FOUND", "message": NOT_FOUND}
+        body |= {"errors": [{**entry, "context": {"ids": list(missing)}}], "numErrors": 1}
+    return Reply(207 if missing else 200, body, {"X-HubSpot-Correlation-Id": "corr-1"})
+
+
+def refused(message: str = "Invalid input") -> Reply:
+    return Reply(
+        400,
+        {
+            "status": "error",
+            "message": message,
+            "category": "VALIDATION_ERROR",
+            "correlationId": "corr-400",
+            "errors": [
+                {"message": message, "code": "INVALID", "in": "id", "context": {"id": ["x"]}}
+            ],
+        },
+    )
+
+
+def read(
+    *script: Reply, ids: tuple[str, ...], archived: bool = False
+) -> tuple[Batch, list[tuple[list[str], bool]]]:
+    """The batch, and what was asked for: ids, and whether among the archived ones."""
+
+    async def run():
+        async with served(*script) as server, client_for(server.url) as client:
+            hydrator = Hydrator(client, run_id="r", object_type="contacts", properties=("email",))
+            batch = await hydrator.read(IdPage(ids, None, is_fresh=True), archived=archived)
+            return batch, [
+                ([one["id"] for one in request.json["inputs"]], "archived=true" in request.target)
+                for request in server.requests
+            ]
+
+    return asyncio.run(run())
+
+
+def failures(batch: Batch) -> list[tuple[object, ...]]:
+    return [
+        (row.object_id, row.category, row.http_status, row.is_retryable) for row in batch.errors
+    ]
+
+
+def test_records_that_come_are_loaded_with_one_request():
+    """The usual case costs nothing more."""
+    batch, asked = read(answer(1, 2, 3), ids=("1", "2", "3"))
+
+    assert (batch.loaded, batch.aliases, batch.errors, batch.unasked) == (
+        {"1", "2", "3"}, {}, (), frozenset()
+    )  # fmt: skip
+    assert asked == [(["1", "2", "3"], False)]
+    (request,) = batch.requests
+    assert (request.http_status, request.status, request.inputs, request.results) == (
+        200, "COMPLETE", 3, 3
+    )  # fmt: skip
+    assert request.correlation_id == "corr-1"
+    assert request.started_at.isoformat() == "2026-01-01T00:00:01+00:00"
+
+
+def test_results_in_another_order_are_matched_by_id():
+    """HubSpot answers in its own order; zipping would give people each other's values."""
+    batch, _ = read(answer(3, 1, 2), ids=("1", "2", "3"))
+
+    assert batch.loaded == {"1", "2", "3"}
+
+
+def test_missing_ids_are_looked_for_among_the_archived_ones():
+    """An archived contact is not an error; only what was missing is asked for again."""
+    batch, asked = read(
+        answer(1, missing=("2", "3")), answer(3, missing=("2",)), ids=("1", "2", "3")
+    )
+
+    assert batch.loaded == {"1", "3"}
+    assert asked == [(["1", "2", "3"], False), (["2", "3"], True)]
+    assert failures(batch) == [("2", "OBJECT_NOT_FOUND", 207, False)]
+
+
+def test_ids_missing_from_the_archived_ones_are_looked_for_among_the_live_ones():
+    """A record may be restored between the list and the read."""
+    batch, asked = read(answer(missing=("1",)), answer(1), ids=("1",), archived=True)
+
+    assert batch.loaded == {"1"}
+    assert asked == [(["1"], True), (["1"], False)]
+
+
+def test_error_rows_hold_hubspots_own_words():
+    """Message, category, correlation id and context are what its support asks for."""
+    batch, _ = read(answer(missing=("9",)), answer(missing=("9",)), ids=("9",))
+
+    (row,) = batch.errors
+    assert (row.object_type, row.object_id, row.stage) == ("contacts", "9", "read")
+    assert (row.message, row.correlation_id) == (NOT_FOUND, "corr-1")
+    assert row.context == {"context": {"ids": ["9"]}}
+
+
+def test_old_and_new_id_of_a_merge_in_one_batch():
+    """One record answers both: one row, one alias, no error."""
+    batch, asked = read(answer(record(2, hs_merged_object_ids="1")), ids=("1", "2"))
+
+    assert (batch.loaded, batch.aliases, batch.errors) == ({"2"}, {"1": "2"}, ())
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"hs_merged_object_ids": "1;2"},
+        {"hs_calculated_merged_vids": "1:1690000000000;2:1690000000001"},
+        {"hs_all_contact_vids": "7;1;2"},
+    ],
+    ids=lambda said: next(iter(said)),
+)
+def test_a_chain_of_merges_ends_at_the_record_that_answers(said):
+    """Both old ids are aliases of the winner, wherever it lists them."""
+    batch, _ = read(answer(record(7, **said)), ids=("1", "2"))
+
+    assert (batch.aliases, batch.loaded, batch.unasked) == ({"1": "7", "2": "7"}, set(), {"7"})
+
+
+def test_an_id_answered_under_another_id_that_does_not_say_so_is_asked_for_alone():
+    """Asked alone and answered under another id: that is an alias."""
+    batch, asked = read(
+        answer(1, 99),
+        answer(99),
+        ids=("1", "2"),
+    )
+
+    assert (batch.loaded, batch.aliases, batch.errors) == ({"1"}, {"2": "99"}, ())
+    assert asked == [(["1", "2"], False), (["2"], False)]
+
+
+def test_two_such_ids_are_told_apart():
+    """Each of two strangers belongs to one of two missing ids."""
+    batch, _ = read(answer(98, 99), answer(99), answer(98), ids=("1", "2"))
+
+    assert batch.aliases == {"1": "99", "2": "98"}
+
+
+def test_a_record_that_was_not_asked_for_is_not_loaded():
+    """It may be somebody else's batch; `unasked` keeps it out of the table."""
+    batch, asked = read(answer(1, 2, 77), ids=("1", "2"))
+
+    assert (batch.loaded, batch.unasked, batch.aliases) == ({"1", "2"}, {"77"}, {})
+    assert len(asked) == 1
+
+
+def test_a_stranger_does_not_explain_a_missing_id():
+    """A record nobody asked for and an id that is nowhere have nothing to do with each other."""
+    batch, _ = read(
+        answer(1, 77, missing=("2",)),
+        answer(missing=("2",)),
+        answer(missing=("2",)),
+        ids=("1", "2"),
+    )
+
+    assert batch.aliases == {}
+    assert failures(batch) == [("2", "OBJECT_NOT_FOUND", 207, False)]
+
+
+def test_the_same_record_twice_is_loaded_once():
+    """Sums are of ids, not of results."""
+    batch, _ = read(answer(1, 1, 2), ids=("1", "2"))
+
+    assert batch.loaded == {"1", "2"}
+    assert batch.requests[0].results == 2
+
+
+def test_a_record_in_neither_results_nor_errors_is_not_returned():
+    """The silent hole that peers lose rows through; trying again may help."""
+    batch, asked = read(answer(1), answer(), ids=("1", "2"))
+
+    assert failures(batch) == [("2", "NOT_RETURNED", 200, True)]
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("status", ["PENDING", "PROCESSING", "CANCELED"])
+def test_an_answer_that_is_not_complete_says_so_in_the_error_rows(status):
+    """Its good half is kept, the rest is to be asked for again."""
+    batch, _ = read(answer(1, status=status), answer(), ids=("1", "2"))
+
+    assert batch.loaded == {"1"}
+    assert failures(batch) == [("2", "BATCH_NOT_COMPLETE", 200, True)]
+    assert batch.requests[0].status == status
+
+
+def test_errors_of_an_id_that_came_all_the_same_are_no_error_rows():
+    """Each id is in exactly one place; `numErrors` counts entries and is not believed."""
+    entry = {"category": "OBJECT_NOT_FOUND", "message": NOT_FOUND, "context": {"ids": ["1"]}}
+
+    batch, _ = read(answer(1, errors=[entry], numErrors=5), ids=("1",))
+
+    assert (batch.loaded, batch.errors) == ({"1"}, ())
+    assert batch.requests[0].num_errors == 5
+
+
+def test_an_id_that_makes_the_whole_batch_fail_is_isolated():
+    """Halving finds it; all others land, and every request is in `batches`."""
+    batch, asked = read(
+        refused(), answer(1, 2), refused(), refused("66 is not allowed"), answer(4),
+        ids=("1", "2", "66", "4"),
+    )  # fmt: skip
+
+    assert batch.loaded == {"1", "2", "4"}
+    assert failures(batch) == [("66", "VALIDATION_ERROR", 400, False)]
+    assert [ids for ids, _ in asked] == [
+        ["1", "2", "66", "4"],
+        ["1", "2"],
+        ["66", "4"],
+        ["66"],
+        ["4"],
+    ]
+    assert [(r.http_status, r.inputs) for r in batch.requests] == [
+        (400, 4), (200, 2), (400, 2), (400, 1), (200, 1)
+    ]  # fmt: skip
+    (row,) = batch.errors
+    assert "66 is not allowed" in row.message
+    assert row.correlation_id == "corr-400"
+    assert row.context["errors"][0]["code"] == "INVALID"
+
+
+def test_two_bad_ids_in_a_full_batch_cost_a_logarithm_of_requests():
+    """100 ids, 2 bad ones: far fewer than 100 requests."""
+    ids = tuple(str(n) for n in range(1, 101))
+    bad = {"17", "83"}
+
+    async def run():
+        async with served(Reply(200, {})) as server, client_for(server.url) as client:
+            server.script = Answers(server, bad)
+            hydrator = Hydrator(client, run_id="r", object_type="contacts", properties=())
+            return await hydrator.read(IdPage(ids, None, is_fresh=True))
+
+    batch = asyncio.run(run())
+
+    assert batch.loaded == set(ids) - bad
+    assert {row.object_id for row in batch.errors} == bad
+    assert len(batch.requests) <= 2 * 2 * 7 + 1
+    assert len({request.batch_id for request in batch.requests}) == len(batch.requests)
+
+
+class Answers(list):
+    """A script that answers the last request: 400 with a bad id in it, else the records."""
+
+    def __init__(self, server, bad: set[str]) -> None:
+        super().__init__([None])
+        self._server, self._bad = server, bad
+
+    def __getitem__(self, _: object) -> Reply:
+        ids = [one["id"] for one in self._server.requests[-1].json["inputs"]]
+        return refused() if self._bad & set(ids) else answer(*ids)
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        pytest.param(Reply(401, {"message": "expired"}), AuthError, id="401"),
+        pytest.param(Reply(403, {"category": "MISSING_SCOPES"}), AuthError, id="403"),
+        pytest.param(Reply(429, {"policyName": "DAILY"}), DailyLimitError, id="daily limit"),
+        pytest.param(Reply(503, b"<html>"), TransientError, id="503 for good"),
+    ],
+)
+def test_what_fails_for_every_id_is_raised_and_not_split(reply, error):
+    """Halving a batch that nobody may read would only spend requests."""
+    with pytest.raises(error):
+        read(reply, ids=("1", "2", "3", "4"))
+
+
+def test_an_empty_page_asks_nothing():
+    """The last page of a list may be empty."""
+    batch, asked = read(answer(), ids=())
+
+    assert (asked, batch.loaded, batch.requests) == ([], set(), ())
+
+
+# ---------------------------------------------------------------- in order, several at a time
+
+
+async def pages(*names: str):
+    for name in names:
+        yield IdPage((name,), name, is_fresh=True)
+
+
+def test_batches_come_in_the_order_of_the_pages():
+    """The checkpoint is an id: what is before it must all have landed."""
+
+    async def run():
+        first_may_end = asyncio.Event()
+        under_way, most = 0, 0
+
+        async def reading(page: IdPage) -> str:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            if page.after == "1":
+                await first_may_end.wait()
+            if page.after == "3":
+                first_may_end.set()
+            await asyncio.sleep(0)
+            under_way -= 1
+            return page.after
+
+        found = [one async for one in in_order(pages(*"12345"), reading, concurrency=3)]
+        return found, most
+
+    found, most = asyncio.run(run())
+
+    assert found == list("12345")
+    assert most == 3
+
+
+def test_a_failure_cancels_what_is_under_way():
+    """After an error no more requests are sent for nothing."""
+
+    async def run():
+        cancelled = []
+
+        async def reading(page: IdPage) -> str:
+            if page.after == "2":
+                raise AuthError("no")
+            if page.after == "1":
+                return "1"
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(page.after)
+                raise
+
+        found = []
+
+        async def collect() -> None:
+            async for one in in_order(pages(*"1234"), reading, concurrency=4):
+                found.append(one)  # noqa: PERF401  (kept when the stream fails)
+
+        with pytest.raises(AuthError):
+            await collect()
+        return found, cancelled
+
+    assert asyncio.run(run()) == (["1"], ["3", "4"])

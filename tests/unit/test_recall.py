@@ -1,0 +1,109 @@
+"""What a run asks a warehouse about earlier runs, also one that has never had any."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipelines import ledger, recall
+from pipelines.landing import Landing
+from pipelines.ledger import ErrorRow, RunRow
+from pipelines.warehouse import Warehouse
+from transforms.definitions import Kind
+
+EARLIER = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = EARLIER + timedelta(days=1)
+
+
+@pytest.fixture
+def warehouse(tmp_path):
+    with Warehouse(tmp_path / "hubspot.duckdb") as opened:
+        yield opened
+
+
+def made(warehouse: Warehouse, sql: str) -> None:
+    warehouse.execute(f"create schema if not exists crm; {sql}")
+
+
+def test_a_new_warehouse_remembers_nothing(warehouse):
+    """No table is there yet; asking may not fail."""
+    assert recall.known_columns(warehouse, "contacts") == {}
+    assert recall.count_rows(warehouse, "contacts") == 0
+    assert recall.count_rows(warehouse, "contacts", synced_since=NOW) == 0
+    recall.resolve_errors(warehouse, "contacts", since=EARLIER, now=NOW)
+    recall.close_stale_runs(warehouse, now=NOW)
+    assert warehouse.state == {}
+
+
+def test_rows_are_counted_all_or_since_a_moment(warehouse):
+    """The second is the check of a run against the table."""
+    made(warehouse, "create table crm.contacts (id bigint, synced_at timestamptz)")
+    warehouse.execute("insert into crm.contacts values (1, ?), (2, ?), (3, ?)", EARLIER, NOW, NOW)
+
+    assert recall.count_rows(warehouse, "contacts") == 3
+    assert recall.count_rows(warehouse, "contacts", synced_since=NOW) == 2
+
+
+def test_known_columns_come_by_kind_with_the_one_in_use_last(warehouse):
+    """`columns` names new ones so that none changes its type."""
+    made(
+        warehouse,
+        "create table crm.properties (object_type text, name text, column_name text, "
+        "column_type text, previous_columns json); insert into crm.properties values "
+        "('contacts', 'a', 'a', 'DOUBLE', null), "
+        "('contacts', 'b', 'b__v_text', 'VARCHAR', "
+        """ '[{"column_name": "b", "column_type": "DATE"}]'), """
+        """('contacts', 'gone', null, null, '[{"column_name": "gone", "column_type": "JSON"}]'), """
+        "('contacts', 'unread', null, null, null), ('calls', 'c', 'c', 'BIGINT', null)",
+    )
+
+    known = recall.known_columns(warehouse, "contacts")
+
+    assert known == {
+        "a": {Kind.NUMBER: "a"},
+        "b": {Kind.DATE: "b", Kind.TEXT: "b__v_text"},
+        "gone": {Kind.LIST: "gone"},
+    }
+    assert list(known["b"]) == [Kind.DATE, Kind.TEXT]
+    assert recall.known_columns(warehouse, "calls") == {"c": {Kind.INTEGER: "c"}}
+
+
+def test_a_run_that_nobody_is_at_is_called_interrupted(warehouse):
+    """After `kill -9` its row still says running; an ended run stays as it ended."""
+    ended = RunRow(run_id="e", command="sync", object_type="calls", started_at=EARLIER)
+    ended.status, ended.finished_at = "complete", EARLIER
+    killed = RunRow(run_id="k", command="sync", object_type="calls", started_at=EARLIER)
+    warehouse.land([Landing("runs", ledger.table_of([ended, killed], ledger.RUNS))])
+
+    recall.close_stale_runs(warehouse, now=NOW)
+
+    found = warehouse.query(
+        "select run_id, status, finished_at, message is null as silent from crm.runs order by 1"
+    )
+    assert [tuple(row.values()) for row in found.to_pylist()] == [
+        ("e", "complete", EARLIER, True),
+        ("k", "interrupted", NOW, False),
+    ]
+
+
+def test_errors_are_resolved_only_for_records_that_landed_since(warehouse):
+    """Of this object type, not failed again, and there: anything else stays open."""
+    failed = [
+        ErrorRow(object_type=object_type, stage="normalise", category="X", object_id=object_id)
+        for object_type, object_id in [
+            ("contacts", "1"), ("contacts", "2"), ("contacts", "text"), ("contacts", None),
+            ("calls", "1"),
+        ]
+    ]  # fmt: skip
+    errors = ledger.errors_table(failed, run_id="r", seen_at=EARLIER)
+    warehouse.land([Landing("errors", errors)])
+    made(warehouse, "create table crm.contacts (id bigint, synced_at timestamptz)")
+    warehouse.execute("insert into crm.contacts values (1, ?), (2, ?)", NOW, EARLIER)
+
+    recall.resolve_errors(warehouse, "contacts", since=NOW, now=NOW)
+
+    found = warehouse.query(
+        "select object_type, object_id, resolved_at from crm.errors where resolved_at is not null"
+    )
+    assert [tuple(row.values()) for row in found.to_pylist()] == [("contacts", "1", NOW)]

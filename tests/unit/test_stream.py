@@ -1,0 +1,237 @@
+"""Chunks are checkpoints: what was read comes out before anything ends, and in order."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass
+
+import pytest
+
+from pipelines.discovery import IdPage
+from pipelines.errors import Interrupted, TransientError
+from pipelines.stream import Bounds, Fetch, chunked, until
+
+
+@dataclass(frozen=True)
+class Read:
+    """As much of a batch as chunks need: its page of ids."""
+
+    page: IdPage
+
+
+def batch(number: int, size: int = 100) -> Read:
+    ids = tuple(str(number * 1000 + n) for n in range(size))
+    return Read(IdPage(ids, str(number + 1), is_fresh=True))
+
+
+async def batches(count: int, *, failure: Exception | None = None, size: int = 100):
+    for number in range(count):
+        yield batch(number, size)
+    if failure:
+        raise failure
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What typing makes of some batches, reduced to which they were."""
+
+    numbers: tuple[int, ...]
+    after: str | None
+
+
+async def typed(held) -> Slice:
+    return Slice(tuple(int(one.page.after) - 1 for one in held), held[-1].page.after)
+
+
+def chunks_of(stream, **options) -> tuple[list[list[tuple[int, ...]]], BaseException | None]:
+    """The numbers of the batches by chunk and slice, and how the stream failed."""
+
+    async def run():
+        found, failure = [], None
+        try:
+            async for chunk in chunked(stream, typed, **options):
+                found.append([part.numbers for part in chunk.parts])  # noqa: PERF401
+        except TransientError as exc:
+            failure = exc
+        return found, failure
+
+    return asyncio.run(run())
+
+
+def test_chunks_close_at_their_size_and_the_rest_comes_last():
+    """One chunk is one load package and one checkpoint."""
+    found, failure = chunks_of(batches(7), bounds=Bounds(chunk_records=300, slice_records=300))
+
+    assert found == [[(0, 1, 2)], [(3, 4, 5)], [(6,)]]
+    assert failure is None
+
+
+def test_slices_are_typed_as_soon_as_they_are_full():
+    """Their bytes can go then; a chunk is made of them in order."""
+    found, _ = chunks_of(batches(6), bounds=Bounds(chunk_records=500, slice_records=200))
+
+    assert found == [[(0, 1), (2, 3), (4,)], [(5,)]]
+
+
+def test_a_chunk_closes_after_its_time_even_if_it_is_small():
+    """A slow portal is saved too: at most a minute's work may be lost."""
+    moments = iter(range(0, 10_000, 25))
+
+    found, _ = chunks_of(
+        batches(5),
+        bounds=Bounds(chunk_records=10_000, chunk_seconds=45, slice_records=10_000),
+        clock=lambda: float(next(moments)),
+    )
+
+    assert [len(numbers) for ((*numbers,),) in found] == [2, 2, 1]
+
+
+def test_a_chunk_of_no_batches_does_not_come():
+    """An empty portal has nothing to land."""
+    assert chunks_of(batches(0)) == ([], None)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_what_was_read_before_an_error_comes_out_first(count):
+    """HubSpot may stop answering after an hour: that hour has to land."""
+    found, failure = chunks_of(
+        batches(count, failure=TransientError("no answer")),
+        bounds=Bounds(chunk_records=300, slice_records=200),
+    )
+
+    assert [number for chunk in found for part in chunk for number in part] == [*range(count)]
+    assert str(failure) == "no answer"
+
+
+def test_an_error_before_the_first_batch_is_just_raised():
+    """There is nothing to land."""
+    found, failure = chunks_of(batches(0, failure=TransientError("no answer")))
+
+    assert (found, str(failure)) == ([], "no answer")
+
+
+def test_the_defaults_keep_the_promise_of_what_a_kill_may_cost():
+    """At most 20,000 records or 60 s, whichever is first."""
+    assert Bounds().chunk_records <= 20_000 - 2400  # 24 requests of 100 are under way
+    assert Bounds().chunk_seconds <= 60
+    assert Bounds().slice_records <= Bounds().chunk_records
+
+
+# ---------------------------------------------------------------- stop
+
+
+async def collect(stream, found: list[str]) -> None:
+    async for one in stream:
+        found.append(one.page.after)  # noqa: PERF401  (kept when the stream fails)
+
+
+def test_a_stop_ends_the_stream_after_the_batches_that_are_there():
+    """Ctrl-C: what was read lands, what is under way is given up."""
+
+    async def run():
+        stop, found, given_up = threading.Event(), [], []
+
+        async def endless():
+            yield batch(0)
+            stop.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                given_up.append(True)
+
+        with pytest.raises(Interrupted):
+            await collect(until(stop, endless()), found)
+        return found, given_up
+
+    assert asyncio.run(run()) == (["1"], [True])
+
+
+def test_a_stop_that_came_before_ends_the_stream_at_once():
+    """No request is sent for a run that was told to stop."""
+
+    async def run():
+        stop, begun = threading.Event(), []
+        stop.set()
+
+        async def stream():
+            await asyncio.sleep(0)
+            begun.append(True)
+            yield batch(0)
+
+        with pytest.raises(Interrupted):
+            await collect(until(stop, stream()), [])
+        return begun
+
+    assert asyncio.run(run()) == []
+
+
+def test_without_a_stop_every_batch_comes():
+    """And the end of the stream is its end."""
+
+    async def run():
+        return [one.page.after async for one in until(threading.Event(), batches(3))]
+
+    assert asyncio.run(run()) == ["1", "2", "3"]
+
+
+# ---------------------------------------------------------------- the thread
+
+
+def test_items_come_in_order_and_one_at_a_time():
+    """Memory is bounded: the next item is begun when the one before is safe on disk."""
+    begun = []
+
+    async def stream():
+        for number in range(4):
+            begun.append(number)
+            yield number
+
+    found, ahead = [], []
+    with Fetch(stream) as fetch:
+        for item in fetch:
+            found.append(item)
+            ahead.append(len(begun) - len(found))
+            fetch.taken()
+
+    assert found == [0, 1, 2, 3]
+    assert ahead == [0, 0, 0, 0]
+
+
+def test_a_failure_is_raised_after_the_items_before_it():
+    """In the consumer's thread, where somebody can handle it."""
+
+    async def stream():
+        yield 1
+        raise TransientError("no answer")
+
+    found = []
+
+    def consume() -> None:
+        with Fetch(stream) as fetch:
+            for item in fetch:
+                found.append(item)
+                fetch.taken()
+
+    with pytest.raises(TransientError, match="no answer"):
+        consume()
+    assert found == [1]
+
+
+def test_leaving_early_ends_the_thread_and_closes_the_stream():
+    """A failed load must not leave a thread behind that goes on asking HubSpot."""
+    closed = threading.Event()
+
+    async def stream():
+        try:
+            for number in range(1000):
+                yield number
+        finally:
+            closed.set()
+
+    before = threading.active_count()
+    with Fetch(stream) as fetch:
+        assert next(iter(fetch)) == 0
+
+    assert closed.wait(5)
+    assert threading.active_count() == before
