@@ -77,7 +77,7 @@ def errors_in(
             return Rows("Errors", (), (), empty="none, for nothing was synced yet")
         return reader.rows(
             "Errors",
-            "select last_seen_at, object_type, object_id, stage, category, property, "  # noqa: S608
+            "select last_seen_at, object_type, object_id, stage, category, property, "
             f"{value} as raw_value, message, resolved_at from crm.errors "
             "where (? is null or object_type = ?) and (? is null or category = ?) "
             "and (resolved_at is null or not ?) "

@@ -255,20 +255,22 @@ class Warehouse:
     def _forget_half_loaded(self, half: LoadPackageInfo) -> None:
         """Delete the rows that a package is about to bring, in case it brought them already.
 
-        A process killed between a commit and dlt's note of it would append them twice.
+        A process killed between a commit and dlt's note of it would append them twice. Where
+        there is such a note dlt does not run the job again, so its rows stay.
         """
-        jobs = [*half.jobs["new_jobs"], *half.jobs["started_jobs"]]
-        for job in jobs:
-            table = job.job_file_info.table_name
-            if job.job_file_info.file_format != "parquet" or table.startswith("_dlt"):
+        noted = self.pipeline._get_load_storage().normalized_packages  # noqa: SLF001  (no other way)
+        for job in (*half.jobs["new_jobs"], *half.jobs["started_jobs"]):
+            table, name = job.job_file_info.table_name, job.job_file_info.file_name()
+            if job.job_file_info.file_format != "parquet" or not self.has_table(table):
                 continue
-            if self.has_table(table):
-                key = ", ".join(quoted(name) for name in KEYS.get(table, ("id",)))
-                self.execute(
-                    f"delete from {DATASET}.{quoted(table)} "  # noqa: S608  (names of our own)
-                    f"where ({key}) in (select ({key}) from read_parquet(?))",
-                    job.file_path,
-                )
+            if table.startswith("_dlt") or noted.load_pending_transition(half.load_id, name):
+                continue
+            key = ", ".join(quoted(column) for column in KEYS.get(table, ("id",)))
+            self.execute(
+                f"delete from {DATASET}.{quoted(table)} "  # noqa: S608  (names of our own)
+                f"where ({key}) in (select ({key}) from read_parquet(?))",
+                job.file_path,
+            )
 
     def _load(self) -> None:
         self.hold()
@@ -339,8 +341,8 @@ class Reader:
             relation = self._connection.sql(sql, params=list(parameters))
             if relation is None:
                 raise ConfigError("this statement returns no rows; write one that reads")
-            texts = relation.project("columns(*)::varchar")
-            cells = texts.fetchall() if limit is None else texts.fetchmany(limit + 1)
+            texts = relation.select("columns(*)::varchar")
+            cells = (texts if limit is None else texts.limit(limit + 1)).fetchall()
         except duckdb.Error as exc:
             raise ConfigError(f"DuckDB does not accept this: {first_line(str(exc))}") from exc
         if limit is not None and len(cells) > limit:

@@ -69,7 +69,9 @@ def _templates(object_type: str) -> list[list[bytes]]:
             "status": "COMPLETE",
             "results": records,
         }
-        made.append(json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode().split(b"@"))
+        made.append(
+            json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode().split(b"@")
+        )
     return made
 
 
@@ -173,7 +175,9 @@ class Canned(asyncio.Protocol):
             b'"archived":false}' % (record_id, record_id)
             for record_id in range(after, min(after + PAGE, end))
         )
-        paging = b',"paging":{"next":{"after":"%d"}}' % (after + PAGE) if after + PAGE < end else b""
+        paging = (
+            b',"paging":{"next":{"after":"%d"}}' % (after + PAGE) if after + PAGE < end else b""
+        )
         return b'{"results":[' + results + b"]" + paging + b"}"
 
 

@@ -54,14 +54,18 @@ def _get(connection: http.client.HTTPConnection, path: str) -> bytes:
     return connection.getresponse().read()
 
 
-def fetch(port: int, object_type: str, names: list[str], out: queue.Queue[list[bytes] | None]) -> None:
+def fetch(
+    port: int, object_type: str, names: list[str], out: queue.Queue[list[bytes] | None]
+) -> None:
     """List and read everything over one connection, a chunk of bodies at a time."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     base = f"/crm/v3/objects/{object_type}"
     bodies: list[bytes] = []
     after: str | None = ""
     while after is not None:
-        page = _PAGE.decode(_get(connection, f"{base}?limit=100" + (f"&after={after}" if after else "")))
+        page = _PAGE.decode(
+            _get(connection, f"{base}?limit=100" + (f"&after={after}" if after else ""))
+        )
         after = page.paging.next.after if page.paging else None
         body = msgspec.json.encode({"inputs": page.results, "properties": names})
         connection.request("POST", f"{base}/batch/read", body)
@@ -121,7 +125,9 @@ def cast(raw: pl.DataFrame, types: dict[str, str]) -> pl.DataFrame:
             case "datetime":
                 return datetime(name)
             case "date":
-                epoch = (text.cast(pl.Int64, strict=False) // 86_400_000).cast(pl.Int32).cast(pl.Date)
+                epoch = (
+                    (text.cast(pl.Int64, strict=False) // 86_400_000).cast(pl.Int32).cast(pl.Date)
+                )
                 return pl.coalesce(text.str.to_date("%Y-%m-%d", strict=False), epoch)
             case "bool":
                 return text == "true"

@@ -102,13 +102,23 @@ def assert_nothing_half_written(path) -> None:
     ("arguments", "word"),
     [
         pytest.param(["sync", "deals"], "deals", id="unknown object"),
-        pytest.param(["sync", "contact"], "did you mean 'contacts'?", id="misspelt object"),
+        pytest.param(
+            ["sync", "contact"],
+            "did you mean 'contacts'?",
+            id="misspelt object",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(["errors", "--object", "leads"], "leads", id="unknown object in a filter"),
         pytest.param(["sync", "--nope"], "--nope", id="unknown option"),
         pytest.param(["synch"], "synch", id="unknown command"),
         pytest.param(["sync", "--wait", "soon"], "number", id="text for a number"),
         pytest.param(["query"], "SQL", id="argument left out"),
-        pytest.param(["simulate", "--contacts", "0"], "contacts", id="number out of range"),
+        pytest.param(
+            ["simulate", "--contacts", "0"],
+            "contacts",
+            id="number out of range",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(["simulate", "--port", "99999"], "99999", id="port out of range"),
     ],
 )
@@ -126,8 +136,13 @@ def test_wrong_usage_ends_with_2_before_anything_is_sent(arguments, word, tmp_pa
     ("settings", "words"),
     [
         pytest.param({"ACCESS_TOKEN": ""}, ["SOURCES__HUBSPOT__ACCESS_TOKEN"], id="no token"),
-        pytest.param({"BASE_URL": "api.hubapi.com"}, ["base_url", "https://"], id="no scheme"),
-        pytest.param({"BASE_URL": "http://"}, ["base_url"], id="no host"),
+        pytest.param(
+            {"BASE_URL": "api.hubapi.com"},
+            ["base_url", "https://"],
+            id="no scheme",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"BASE_URL": "http://"}, ["base_url"], id="no host", marks=pytest.mark.slow),
         pytest.param({"BASE_URL": "http://host:port"}, ["base_url"], id="no number as port"),
         pytest.param(
             {"BASEURL": "https://api.hubapi.com"}, ["baseurl", "base_url"], id="unknown key"
@@ -136,11 +151,24 @@ def test_wrong_usage_ends_with_2_before_anything_is_sent(arguments, word, tmp_pa
             {"CONTACTS__PROPERTY": '["email"]'},
             ["contacts.property"],
             id="unknown key of an object",
+            marks=pytest.mark.slow,
         ),
-        pytest.param({"DEALS__PROPERTIES": '["*"]'}, ["deals"], id="unknown object"),
+        pytest.param(
+            {"DEALS__PROPERTIES": '["*"]'}, ["deals"], id="unknown object", marks=pytest.mark.slow
+        ),
         pytest.param({"REQUESTS_PER_10S": "fast"}, ["requests_per_10s"], id="text for a number"),
-        pytest.param({"API_VERSION": "v4"}, ["api_version", "2026-03"], id="unknown version"),
-        pytest.param({"CONTACTS__PROPERTIES": "email"}, ["contacts.properties"], id="no list"),
+        pytest.param(
+            {"API_VERSION": "v4"},
+            ["api_version", "2026-03"],
+            id="unknown version",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"CONTACTS__PROPERTIES": "email"},
+            ["contacts.properties"],
+            id="no list",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"CONTACTS__TYPES": '{"email": "varchar32"}'}, ["varchar32", "text"], id="no type"
         ),
@@ -166,9 +194,17 @@ def test_a_setting_that_cannot_work_ends_with_2_before_anything_is_sent(
             {"CONTACTS__PROPERTIES": '["emial"]'}, ["did you mean 'email'?"], id="to read"
         ),
         pytest.param(
-            {"CALLS__EXCLUDE_PROPERTIES": '["hs_boddy"]'}, ["'hs_boddy', which"], id="to leave out"
+            {"CALLS__EXCLUDE_PROPERTIES": '["hs_boddy"]'},
+            ["'hs_boddy', which"],
+            id="to leave out",
+            marks=pytest.mark.slow,
         ),
-        pytest.param({"CONTACTS__TYPES": '{"emaill": "text"}'}, ["'emaill', which"], id="to type"),
+        pytest.param(
+            {"CONTACTS__TYPES": '{"emaill": "text"}'},
+            ["'emaill', which"],
+            id="to type",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_property_that_hubspot_does_not_define_ends_with_2(settings, words, tmp_path, portal):
@@ -214,6 +250,7 @@ def test_a_bad_token_ends_with_3_and_leaves_the_warehouse_as_it_was(portal, ware
             {"oauth", "crm.schemas.contacts.read", "crm.schemas.calls.read"},
             ["crm.objects.contacts.read"],
             id="definitions but no records",
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -256,7 +293,7 @@ def test_an_unreachable_host_ends_with_4(tmp_path, unused_port):
     assert_nothing_half_written(tmp_path / WAREHOUSE)
 
 
-@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("status", [200, pytest.param(404, marks=pytest.mark.slow)])
 def test_a_base_url_that_answers_html_ends_with_4(status, tmp_path):
     """A proxy's login page must not be taken for an empty portal."""
     with website(status) as site:
@@ -302,7 +339,9 @@ def test_a_warehouse_that_cannot_be_ends_with_5_before_anything_is_sent(odd_path
     assert (odd_path.read_bytes() if odd_path.is_file() else None) == content
 
 
-@pytest.mark.parametrize("command", ["status", "errors", "query"])
+@pytest.mark.parametrize(
+    "command", ["status", "query", pytest.param("errors", marks=pytest.mark.slow)]
+)
 def test_reading_without_a_warehouse_ends_with_5_and_makes_none(command, tmp_path):
     """An empty file made by a look would be taken for a warehouse by the next person."""
     arguments = [command, *(["select 1"] if command == "query" else [])]
@@ -322,7 +361,7 @@ def test_reading_what_is_no_duckdb_file_ends_with_5(tmp_path):
     assert_one_line(done, 5, str(tmp_path / WAREHOUSE))
 
 
-@pytest.mark.parametrize("mode", ["read-only", "read-write"])
+@pytest.mark.parametrize("mode", ["read-only", pytest.param("read-write", marks=pytest.mark.slow)])
 def test_a_locked_warehouse_ends_with_5_and_names_who_holds_it(mode, portal, warehouse):
     """At 3 a.m. the one question is: which program do I close?"""
     sent = portal.statistics.count
@@ -376,10 +415,12 @@ def test_a_full_disk_ends_with_5_and_the_next_run_completes(tmp_path, simulator)
     ("sql", "words"),
     [
         pytest.param("selec 1", ["syntax"], id="syntax"),
-        pytest.param("select emial from crm.contacts", ["emial"], id="unknown column"),
+        pytest.param(
+            "select emial from crm.contacts", ["emial"], id="unknown column", marks=pytest.mark.slow
+        ),
         pytest.param("delete from crm.contacts", ["read"], id="a statement that writes"),
         pytest.param("", [], id="nothing"),
-        pytest.param("select 'a'::int", ["'a'"], id="fails while it runs"),
+        pytest.param("select 'a'::int", ["'a'"], id="fails while it runs", marks=pytest.mark.slow),
     ],
 )
 def test_wrong_sql_ends_with_2_and_changes_nothing(sql, words, warehouse):

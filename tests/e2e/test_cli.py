@@ -58,6 +58,7 @@ def test_demo_needs_no_account_and_its_three_queries_work(tmp_path):
         assert len(rows(path, query)) > 0
 
 
+@pytest.mark.slow
 def test_a_second_demo_into_the_same_file_works(tmp_path):
     """People run it twice; another portal size is another portal."""
     assert crm("demo", "--contacts", 40, "--calls", 5, "--quiet", cwd=tmp_path).returncode == 0
@@ -125,7 +126,9 @@ def test_a_failure_is_a_json_line_too(running, tmp_path):
     assert all(line["status"] == "failed" for line in json_lines(done.stdout))
 
 
-@pytest.mark.parametrize(("is_broken", "exit_code"), [(True, 1), (False, 0)])
+@pytest.mark.parametrize(
+    ("is_broken", "exit_code"), [(True, 1), pytest.param(False, 0, marks=pytest.mark.slow)]
+)
 def test_fail_on_errors_ends_with_1_only_if_there_are_errors(
     is_broken, exit_code, simulator, tmp_path
 ):
@@ -145,7 +148,7 @@ def test_fail_on_errors_ends_with_1_only_if_there_are_errors(
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(simulator, tmp_path):
     """A run of more than two seconds says how far it is; ids, records, rows, rate, time left."""
-    running = simulator(contacts=1500, calls=5, latency_ms=150)
+    running = simulator(contacts=1000, calls=5, latency_ms=250)
 
     done = crm("sync", "contacts", cwd=tmp_path, simulator=running)
 
@@ -153,7 +156,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(simulator, tmp_path)
     lines = [line for line in done.stderr.splitlines() if line.startswith("contacts: ")]
     assert lines
     assert re.fullmatch(
-        r"contacts: [\d,]+ of 1,500 ids found, [\d,]+ read, [\d,]+ landed, [\d,]+/s(, .+ left)?",
+        r"contacts: [\d,]+ of 1,000 ids found, [\d,]+ read, [\d,]+ landed, [\d,]+/s(, .+ left)?",
         lines[-1],
     )
     assert "\x1b" not in done.stderr
@@ -344,7 +347,13 @@ def test_query_output_may_be_cut_off_by_who_reads_it(folder):
 # ---------------------------------------------------------------- secrets and people
 
 
-@pytest.mark.parametrize("verbose", [(), ("--verbose",)], ids=["usual", "verbose"])
+@pytest.mark.parametrize(
+    "verbose",
+    [
+        pytest.param((), id="usual", marks=pytest.mark.slow),
+        pytest.param(("--verbose",), id="verbose"),
+    ],
+)
 def test_neither_token_nor_personal_values_are_printed_or_kept_beside_the_tables(
     verbose, running, tmp_path
 ):

@@ -132,7 +132,10 @@ def packages_landed(path) -> int:
         pytest.param(
             "load/normalized/*/started_jobs/*.parquet", 0, id="job begun", marks=pytest.mark.slow
         ),
-        pytest.param("load/normalized/*/completed_jobs/contacts*", 2, id="rows in"),
+        pytest.param("load/normalized/*/.pending_transitions/contacts*", 0, id="rows committed"),
+        pytest.param(
+            "load/normalized/*/completed_jobs/contacts*", 2, id="rows in", marks=pytest.mark.slow
+        ),
         pytest.param(
             "load/normalized/*/completed_jobs/calls*", 6, id="calls in", marks=pytest.mark.slow
         ),
@@ -156,6 +159,7 @@ def test_killed_at_each_step_of_a_load_package(place, after, still, undisturbed,
     assert_complete(path, undisturbed)
 
 
+@pytest.mark.slow
 def test_killed_and_the_working_folder_deleted(still, undisturbed, path):
     """The state is in the warehouse; packages that had not landed are read again."""
     with small_chunks(still, path) as process:
@@ -209,23 +213,20 @@ def test_killed_second_runs_leave_what_the_first_one_landed(seed, still, undistu
 
 def test_what_changed_between_a_kill_and_the_next_run_arrives(simulator, path):
     """The list goes on at an id: a record that was read already and has changed comes next time."""
-    running = simulator(contacts=400, calls=10)
+    running = simulator(contacts=230, calls=5)
     with small_chunks(running, path) as process:
-        wait_until(lambda: packages_landed(path) >= 2, what="two chunks have landed")
+        wait_until(lambda: packages_landed(path) >= 1, what="a chunk has landed")
         process.kill()
     last = running.portal.records["contacts"].live[-1]
     running.portal.update("contacts", last, {"firstname": "Late"})
     new = running.portal.create("contacts", {"firstname": "New"})
 
-    run_to_the_end(running, path)
-    run_to_the_end(running, path)
+    synced(running, path)
+    synced(running, path)
 
-    assert rows(path, "select firstname from crm.contacts where id in (?, ?)", last, new) == [
-        ("Late",),
-        ("New",),
-    ] or rows(path, "select count(*) from crm.contacts where firstname in ('Late', 'New')") == [
-        (2,)
-    ]
+    assert rows(
+        path, "select firstname from crm.contacts where id in (?, ?) order by id", last, new
+    ) == [("Late",), ("New",)]
     other = path.with_name("undisturbed.duckdb")
     synced(running, other)
     assert_same(dump(path, without=BY_THE_CLOCK), dump(other, without=BY_THE_CLOCK))
@@ -234,16 +235,15 @@ def test_what_changed_between_a_kill_and_the_next_run_arrives(simulator, path):
 # ---------------------------------------------------------------- Ctrl-C and SIGTERM
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_ctrl_c_lands_what_was_read_and_the_next_run_goes_on(number, simulator, path):
     """A clean stop with a checkpoint, exit 130; containers are stopped with SIGTERM."""
-    running = simulator(contacts=1500, calls=40, latency_ms=20, requests_per_10s=100)
+    running = simulator(contacts=700, calls=10, latency_ms=150)
     command = (*CRM, "sync", "--warehouse", path)
-    with started(
-        *command, cwd=path.parent, simulator=running,
-        env={"SOURCES__HUBSPOT__REQUESTS_PER_10S": "20"},
-    ) as process:  # fmt: skip
-        wait_until(lambda: batch_reads(running) >= 5, what="five batches are read")
+    with started(*command, cwd=path.parent, simulator=running) as process:
+        wait_until(lambda: batch_reads(running) >= 4, what="three batches are read")
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
 
@@ -251,7 +251,7 @@ def test_ctrl_c_lands_what_was_read_and_the_next_run_goes_on(number, simulator, 
     assert "Traceback" not in errors
     assert "stopping" in errors
     (landed,) = rows(path, "select count(*) from crm.contacts")[0]
-    assert 0 < landed < 1500
+    assert 0 < landed < 700
     assert rows(
         path, "select status, loaded_rows from crm.runs where object_type = 'contacts'"
     ) == [("interrupted", landed)]

@@ -67,7 +67,7 @@ def value(path, column: str, record_id: int) -> object:
 
 def test_type_change_in_hubspot_gives_a_new_column_and_back_the_old_one(simulator, path):
     """A text sent to a DOUBLE column would fail that load and block every later one."""
-    running = simulator(contacts=60, calls=5)
+    running = simulator(contacts=30, calls=5)
     portal, (record_id, *_) = running.portal, live(running.portal, 1)
     portal.update("contacts", record_id, {"annual_budget": "12.5"})
     synced(running, path)
@@ -103,10 +103,17 @@ def test_type_change_in_hubspot_gives_a_new_column_and_back_the_old_one(simulato
     )
 
 
-@pytest.mark.parametrize("kind", ["date/date", "enumeration/checkbox", "bool/booleancheckbox"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "date/date",
+        pytest.param("enumeration/checkbox", marks=pytest.mark.slow),
+        pytest.param("bool/booleancheckbox", marks=pytest.mark.slow),
+    ],
+)
 def test_no_change_of_type_wedges_the_next_runs(kind, simulator, path):
     """Each kind has its own Arrow type; whatever does not fit goes to `errors`."""
-    running = simulator(contacts=60, calls=5)
+    running = simulator(contacts=30, calls=5)
     running.portal.update("contacts", live(running.portal, 1)[0], {"property_string": "tomorrow"})
     synced(running, path, ("contacts",))
 
@@ -173,7 +180,7 @@ def test_large_whole_numbers_first_then_a_fraction_rejects_it_and_names_the_sett
 
 def test_a_new_property_gets_a_column_and_its_values(simulator, path):
     """Properties are added every week; no run may need a migration for it."""
-    running = simulator(contacts=60, calls=5)
+    running = simulator(contacts=30, calls=5)
     synced(running, path, ("contacts",))
     (record_id,) = live(running.portal, 1)
 
@@ -190,7 +197,7 @@ def test_a_new_property_gets_a_column_and_its_values(simulator, path):
 
 def test_an_archived_property_keeps_its_column_with_its_values(simulator, path):
     """Queries that name the column go on working; `properties` says that it is archived."""
-    running = simulator(contacts=60, calls=5)
+    running = simulator(contacts=30, calls=5)
     synced(running, path, ("contacts",))
     held = rows(path, "select id, newsletter from crm.contacts order by id")
 
@@ -210,7 +217,7 @@ def test_an_archived_property_keeps_its_column_with_its_values(simulator, path):
 
 def test_properties_left_out_by_a_setting_lose_neither_column_nor_values(simulator, path):
     """Settings change; the table must take a run with fewer columns than it has."""
-    running = simulator(contacts=60, calls=5)
+    running = simulator(contacts=30, calls=5)
     synced(running, path, ("contacts",))
     columns = columns_of(path, "contacts")
 
@@ -277,7 +284,7 @@ def test_a_property_called_id_does_not_hide_the_records_id(simulator, path):
 
 def test_lists_land_as_json_and_are_text_lists_in_the_views(simulator, path):
     """dlt lands Arrow lists as JSON text; analysts get VARCHAR[]."""
-    running = simulator(contacts=60, calls=5)
+    running = simulator(contacts=30, calls=5)
 
     synced(running, path, ("contacts",))
 
@@ -292,7 +299,7 @@ def test_lists_land_as_json_and_are_text_lists_in_the_views(simulator, path):
 # ---------------------------------------------------------------- 6: the file is open elsewhere
 
 
-@pytest.mark.parametrize("mode", ["read-only", "read-write"])
+@pytest.mark.parametrize("mode", ["read-only", pytest.param("read-write", marks=pytest.mark.slow)])
 def test_a_warehouse_opened_elsewhere_in_mid_run_ends_with_5_and_keeps_the_data(
     mode, simulator, path, tmp_path
 ):
@@ -344,7 +351,7 @@ def test_a_warehouse_released_in_time_is_waited_for(simulator, path, tmp_path):
 
 def test_a_second_crm_on_the_same_warehouse_stops_with_one_line(simulator, path, tmp_path):
     """Two runs that load in turns would delete each other's rows."""
-    running = simulator(contacts=700, calls=20, latency_ms=30)
+    running = simulator(contacts=150, calls=20, latency_ms=300)
     with started(*SMALL_CHUNKS, path, 100, 10, cwd=tmp_path, simulator=running) as process:
         wait_until(lambda: running.statistics.requests["batch_read"], what="the first run reads")
         done = crm("sync", "--warehouse", path, "--wait", 0, cwd=tmp_path, simulator=running)
@@ -376,6 +383,7 @@ def assert_equals_undisturbed(running, path) -> None:
 # ---------------------------------------------------------------- 7, 8: killed; two warehouses
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_a_load_neither_loses_nor_doubles_rows(simulator, path, tmp_path):
     """Between a commit and dlt's note of it, the package looks as if it had not been loaded."""
     running = simulator(contacts=400, calls=20)

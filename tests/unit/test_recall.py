@@ -71,9 +71,13 @@ def test_known_columns_come_by_kind_with_the_one_in_use_last(warehouse):
 
 def test_a_run_that_nobody_is_at_is_called_interrupted(warehouse):
     """After `kill -9` its row still says running; an ended run stays as it ended."""
-    ended = RunRow(run_id="e", command="sync", object_type="calls", started_at=EARLIER)
+    ended = RunRow(
+        run_id="e", command="sync", object_type="calls", started_at=EARLIER, as_of=EARLIER
+    )
     ended.status, ended.finished_at = "complete", EARLIER
-    killed = RunRow(run_id="k", command="sync", object_type="calls", started_at=EARLIER)
+    killed = RunRow(
+        run_id="k", command="sync", object_type="calls", started_at=EARLIER, as_of=EARLIER
+    )
     warehouse.land([Landing("runs", ledger.table_of([ended, killed], ledger.RUNS))])
 
     recall.close_stale_runs(warehouse, now=NOW)

@@ -1,0 +1,223 @@
+"""Ratios against a floor, measured in one run: `python -m tests.bench [cpu|memory|limit|help]…`.
+
+Each figure is of whole processes, start included, with the median of the rounds. The machine
+should have nothing else to do; the servers run on it too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.fetching import Fetcher, Start
+from pipelines.progress import Counters
+from pipelines.settings import Settings
+from pipelines.simulator.portal import Portal
+
+CRM = (sys.executable, "-m", "pipelines.cli")
+FLOOR = (sys.executable, "-m", "tests.bench.floor")
+ROUNDS = 3
+RECORDS = 200_000  # of each object type
+SMALL_RECORDS = 20_000
+REQUESTS_PER_10S = 190
+LATENCY_MS = 120
+WINDOWS = 8  # of 10 s, each used to the full
+DEFINITIONS = 2  # requests for the properties, live and archived
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One process from start to end."""
+
+    seconds: float
+    cpu_s: float
+    peak_mb: float
+
+
+def run(command: Sequence[str], environment: dict[str, str] | None = None) -> Run:
+    """Run a command that must succeed."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command, env=os.environ | (environment or {}), stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    seconds = time.perf_counter() - began
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+@contextmanager
+def canned(records: int) -> Iterator[int]:
+    """The port of a server of canned answers, in a process of its own."""
+    server = subprocess.Popen(
+        (sys.executable, "-m", "tests.bench.canned", str(records), str(records)),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    try:
+        yield int(server.stdout.readline())
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def settings_of(port: int) -> dict[str, str]:
+    """The environment of a `crm` that asks this server as fast as it can."""
+    return {
+        "SOURCES__HUBSPOT__BASE_URL": f"http://127.0.0.1:{port}",
+        "SOURCES__HUBSPOT__ACCESS_TOKEN": "bench",
+        "SOURCES__HUBSPOT__REQUESTS_PER_10S": "10000",
+        "RUNTIME__LOG_LEVEL": "CRITICAL",
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+    }
+
+
+def fresh(folder: Path) -> Path:
+    """A warehouse path in an empty folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder / "bench.duckdb"
+
+
+def sync_once(port: int, folder: Path) -> Run:
+    """A whole first `crm sync`."""
+    warehouse = str(fresh(folder))
+    return run((*CRM, "sync", "--quiet", "--warehouse", warehouse), settings_of(port))
+
+
+def bench_cpu(console: Console, folder: Path) -> None:
+    """The whole first sync against the two floors."""
+    rows: dict[str, list[Run]] = {"floor": [], "floor through dlt": [], "crm sync": []}
+    with canned(RECORDS) as port:
+        for _ in range(ROUNDS):
+            environment = settings_of(port)
+            rows["floor"].append(run((*FLOOR, str(port), str(fresh(folder))), environment))
+            rows["floor through dlt"].append(
+                run((*FLOOR, str(port), str(fresh(folder)), "dlt"), environment)
+            )
+            rows["crm sync"].append(sync_once(port, folder))
+    table = Table(title=f"CPU-bound: {RECORDS:,} contacts x 60 and {RECORDS:,} calls x 30")
+    for column in ("", "seconds", "records/s", "CPU s", "peak MB", "of floor", "of dlt floor"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, runs in rows.items():
+        seconds = statistics.median(one.seconds for one in runs)
+        table.add_row(
+            name,
+            f"{seconds:.1f}",
+            f"{2 * RECORDS / seconds:,.0f}",
+            f"{statistics.median(one.cpu_s for one in runs):.1f}",
+            f"{max(one.peak_mb for one in runs):.0f}",
+            f"{ratio(runs, rows['floor']):.2f}",
+            f"{ratio(runs, rows['floor through dlt']):.2f}",
+        )
+    table.caption = "targets: crm sync at most 2.0 of the floor and 1.6 of the floor through dlt"
+    console.print(table)
+
+
+def ratio(runs: Sequence[Run], floors: Sequence[Run]) -> float:
+    """The median of the ratios, round by round."""
+    return statistics.median(a.seconds / b.seconds for a, b in zip(runs, floors, strict=True))
+
+
+def bench_memory(console: Console, folder: Path) -> None:
+    """Peak memory at ten times the records."""
+    peaks = {}
+    for records in (SMALL_RECORDS, RECORDS):
+        with canned(records) as port:
+            peaks[2 * records] = sync_once(port, folder).peak_mb
+    few = peaks[2 * SMALL_RECORDS]
+    table = Table(title="Memory: peak of a whole first sync")
+    for column in ("records", "peak MB", "of the first"):
+        table.add_column(column, justify="right")
+    for records, peak in peaks.items():
+        table.add_row(f"{records:,}", f"{peak:.0f}", f"{peak / few:.2f}")
+    table.caption = "targets: at most 1.2, and under 600 MB"
+    console.print(table)
+
+
+def bench_limit(console: Console, folder: Path) -> None:
+    """Known ids under HubSpot's limit: the time needed against the least possible."""
+    requests = WINDOWS * REQUESTS_PER_10S
+    contacts = (requests - DEFINITIONS) * 100
+    folder.mkdir(exist_ok=True)
+    server = subprocess.Popen(
+        (
+            *(*CRM, "simulate", "--port", "0", "--contacts", str(contacts), "--calls", "0"),
+            *("--latency-ms", str(LATENCY_MS), "--requests-per-10s", str(REQUESTS_PER_10S)),
+        ),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stderr is not None
+    try:
+        url = next(word for word in server.stderr.readline().split() if word.startswith("http"))
+        ids = [str(i) for i in Portal.build(contacts=contacts, calls=0).records["contacts"].live]
+        seconds, read, limited = asyncio.run(_read(url.rstrip(";"), ids))
+    finally:
+        server.terminate()
+        server.wait()
+    least = (WINDOWS - 1) * 10 + LATENCY_MS / 1000
+    table = Table(title=f"Limit-bound: {REQUESTS_PER_10S} requests / 10 s, {LATENCY_MS} ms latency")
+    for column in ("", "requests", "seconds", "of the limit", "429s"):
+        table.add_column(column, justify="right")
+    table.add_row("least possible", str(requests), f"{least:.1f}", "100 %", "0")
+    table.add_row("crm", str(read), f"{seconds:.1f}", f"{least / seconds:.1%}", str(limited))
+    table.caption = "targets: at least 95 %, and no 429"
+    console.print(table)
+
+
+async def _read(url: str, ids: Sequence[str]) -> tuple[float, int, int]:
+    """Seconds from the first request to the last answer, requests, and 429s."""
+    fetcher = Fetcher(
+        Settings(access_token="bench", base_url=url, requests_per_10s=REQUESTS_PER_10S),
+        run_ids={"contacts": "bench"},
+        starts={"contacts": Start()},
+        known={"contacts": {}},
+        counters={"contacts": Counters("contacts")},
+        stop=threading.Event(),
+        ids={"contacts": ids},
+    )
+    requests, limited = 0, 0
+    began = time.perf_counter()
+    async for fetched in fetcher.stream():
+        limited = fetched.usage.rate_limited
+        requests = fetched.usage.requests + DEFINITIONS
+    return time.perf_counter() - began, requests, limited
+
+
+def bench_help(console: Console, folder: Path) -> None:  # noqa: ARG001
+    """How long `crm --help` takes."""
+    seconds = statistics.median(run((*CRM, "--help")).seconds for _ in range(7))
+    console.print(f"crm --help: {seconds:.2f} s (target: under 0.4)")
+
+
+BENCHES = {"cpu": bench_cpu, "memory": bench_memory, "limit": bench_limit, "help": bench_help}
+
+
+def main() -> None:
+    """Run the benches named, or all."""
+    console = Console(width=100)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in sys.argv[1:] or BENCHES:
+            BENCHES[name](console, Path(folder) / "warehouse")
+
+
+if __name__ == "__main__":
+    main()
