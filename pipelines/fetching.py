@@ -155,6 +155,7 @@ class _ObjectFetch:
         self._counters = counters
         self._stop = stop
         self._bounds = bounds
+        self._fitting = asyncio.Lock()
         self._is_fitted = False
 
     async def passes(self) -> AsyncGenerator[tuple[str, Chunk]]:
@@ -189,13 +190,12 @@ class _ObjectFetch:
         return chunked(until(self._stop, batches), self._type, bounds=self._bounds)
 
     async def _type(self, batches: Sequence[Batch]) -> Typed:
-        return await asyncio.to_thread(self._typed, batches)
-
-    def _typed(self, batches: Sequence[Batch]) -> Typed:
-        if not self._is_fitted:
-            self.reading = self.reading.fitted(raw_of(batches, self.reading))
-            self._is_fitted = True
-        return typed(batches, self.reading, seen_at=datetime.now(UTC))
+        async with self._fitting:  # the first values decide, so nothing else is typed before
+            if not self._is_fitted:
+                raw = await asyncio.to_thread(raw_of, batches, self.reading)
+                self.reading = self.reading.fitted(raw)
+                self._is_fitted = True
+        return await asyncio.to_thread(typed, batches, self.reading, seen_at=datetime.now(UTC))
 
 
 async def _expected(client: HubSpotClient, object_type: str) -> int | None:

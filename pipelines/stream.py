@@ -7,6 +7,7 @@ import contextlib
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -79,12 +80,16 @@ async def chunked(
     """
     parts: list[Typed] = []
     held: list[Batch] = []
+    typing: deque[asyncio.Future[Typed]] = deque()
     size, began = 0, clock()
 
-    async def close_slice() -> None:
+    async def close_slice(*, wait: bool) -> None:
+        """Type what is held, while the next slice is read; `wait` for it at a chunk's end."""
         if held:
-            parts.append(await type_(tuple(held)))
+            typing.append(asyncio.ensure_future(type_(tuple(held))))
             held.clear()
+        while typing and (wait or len(typing) > 1):
+            parts.append(await typing.popleft())
 
     try:
         async for batch in batches:
@@ -92,17 +97,17 @@ async def chunked(
             size += len(batch.page.ids)
             is_full = size >= bounds.chunk_records or clock() - began >= bounds.chunk_seconds
             if is_full or sum(len(b.page.ids) for b in held) >= bounds.slice_records:
-                await close_slice()
+                await close_slice(wait=is_full)
             if is_full:
                 yield Chunk(tuple(parts))
                 parts.clear()
                 size, began = 0, clock()
     except Exception:
-        await close_slice()
+        await close_slice(wait=True)
         if parts:
             yield Chunk(tuple(parts))
         raise
-    await close_slice()
+    await close_slice(wait=True)
     if parts:
         yield Chunk(tuple(parts))
 

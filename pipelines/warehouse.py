@@ -39,6 +39,7 @@ DEFAULT_LOCK_WAIT_S = 60.0
 MEMORY_LIMIT = "256MB"
 """For DuckDB's buffers; what does not fit goes to disk, so a load's memory is bounded."""
 
+COLLECT_ROWS = 5_000
 CHECKPOINT_BYTES = 64 << 20
 """What may wait in DuckDB's log, and so in its memory. Each checkpoint writes the last row group
 of 122,880 rows anew, so many small ones are slow."""
@@ -152,8 +153,10 @@ class Warehouse:
         with self._named_failures():
             self.pipeline.extract(package(landings, state))
         self._is_fetched = True
+        is_large = sum(landing.rows.num_rows for landing in landings) > COLLECT_ROWS
         landings.clear()
-        gc.collect()  # dlt's sources are cycles, and hold the rows
+        if is_large:
+            gc.collect()  # dlt's sources are cycles, and hold the rows
 
     def hold(self) -> duckdb.DuckDBPyConnection:
         """Have the file open between loads, so that each is spared a checkpoint of the file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -186,6 +187,7 @@ def synced(
     **settings: Any,
 ) -> Outcome:
     """`crm sync` without the process around it; fails when the run does."""
+    gc.freeze()  # a run collects garbage; what pytest and other tests hold is none of it
     with Warehouse(path, lock_wait_s=lock_wait_s) as warehouse:
         outcome = sync(
             settings_for(simulator, **settings),
