@@ -13,6 +13,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+FIRST_LINE_S = 1.5
 LINE_EVERY_S = 5.0
 _REFRESH_S = 0.2
 
@@ -82,9 +83,10 @@ class View(Protocol):
 
 
 class _Ticking:
-    """Calls `_show` every `every_s` in a thread of its own."""
+    """Calls `_show` after `first_s` and then every `every_s`, in a thread of its own."""
 
-    def __init__(self, every_s: float) -> None:
+    def __init__(self, first_s: float, every_s: float) -> None:
+        self._first_s = first_s
         self._every_s = every_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
@@ -94,8 +96,10 @@ class _Ticking:
         self._all.append(counters)
 
     def _run(self) -> None:
-        while not self._ended.wait(self._every_s):
+        wait_s = self._first_s
+        while not self._ended.wait(wait_s):
             self._show()
+            wait_s = self._every_s
 
     def _show(self) -> None:
         raise NotImplementedError
@@ -112,7 +116,7 @@ class Lines(_Ticking):
     """A log line every few seconds, for the object type under way."""
 
     def __init__(self, every_s: float = LINE_EVERY_S) -> None:
-        super().__init__(every_s)
+        super().__init__(FIRST_LINE_S, every_s)
 
     def __enter__(self) -> Lines:
         self._start()
@@ -136,7 +140,7 @@ class Bar(_Ticking):
     """A bar per object type on a terminal."""
 
     def __init__(self, console: Console) -> None:
-        super().__init__(_REFRESH_S)
+        super().__init__(_REFRESH_S, _REFRESH_S)
         self._progress = Progress(
             TextColumn("{task.description:<9}"),
             BarColumn(bar_width=24),

@@ -39,7 +39,7 @@ def status_of(path: Path, *, lock_wait_s: float) -> list[Rows]:
     with Reader(path, lock_wait_s=lock_wait_s) as reader:
         present = [name for name in OBJECT_TYPES if reader.has_table("crm", name)]
         counts = " union all ".join(
-            f"select '{name}' as object_type, count(*) as rows, "
+            f"select '{name}' as object, count(*) as rows, "
             f"count(*) filter (where archived) as archived, "
             f"strftime(max(synced_at), '{_MINUTE}') as last_landed "
             f"from crm.{name}"

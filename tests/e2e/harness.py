@@ -188,16 +188,19 @@ def synced(
 ) -> Outcome:
     """`crm sync` without the process around it; fails when the run does."""
     gc.freeze()  # a run collects garbage; what pytest and other tests hold is none of it
-    with Warehouse(path, lock_wait_s=lock_wait_s) as warehouse:
-        outcome = sync(
-            settings_for(simulator, **settings),
-            warehouse,
-            object_types,
-            view=Silent(),
-            stop=threading.Event(),
-            is_full=is_full,
-            bounds=bounds,
-        )
+    try:
+        with Warehouse(path, lock_wait_s=lock_wait_s) as warehouse:
+            outcome = sync(
+                settings_for(simulator, **settings),
+                warehouse,
+                object_types,
+                view=Silent(),
+                stop=threading.Event(),
+                is_full=is_full,
+                bounds=bounds,
+            )
+    finally:
+        gc.unfreeze()
     if outcome.failure is not None:
         raise outcome.failure
     return outcome

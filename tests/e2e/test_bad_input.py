@@ -267,6 +267,7 @@ def test_a_missing_scope_ends_with_3_and_names_it(scopes, words, tmp_path, simul
     assert_nothing_half_written(tmp_path / WAREHOUSE)
 
 
+@pytest.mark.slow
 def test_the_days_limit_ends_with_4_and_keeps_what_was_read(tmp_path, simulator):
     """Nothing helps until midnight: stop at once, say so, and go on there tomorrow."""
     path = tmp_path / WAREHOUSE
@@ -393,6 +394,7 @@ def limit_file_size() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_BYTES, resource.RLIM_INFINITY))
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_with_5_and_the_next_run_completes(tmp_path, simulator):
     """What does not fit is not there by half, and what was there before stays."""
     running = simulator(contacts=900, calls=60)
@@ -449,6 +451,7 @@ def test_a_port_in_use_ends_with_2_and_names_it(tmp_path):
     assert_one_line(done, 2, str(port))
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_simulator_with_130(tmp_path):
     """It is how a person stops it, so it is no failure to trace back."""
     command = (*CRM, "simulate", "--port", "0", "--contacts", "5", "--calls", "0")

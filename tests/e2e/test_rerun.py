@@ -26,7 +26,7 @@ def path(tmp_path):
 @pytest.fixture(scope="module")
 def still(shared_simulator):
     """A portal in which nothing changes."""
-    return shared_simulator(contacts=200, calls=120, seed=3)
+    return shared_simulator(contacts=120, calls=60, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,7 @@ def test_losing_the_working_folder_loses_nothing(still, first_run):
     assert_same(dump(first_run), before)
 
 
+@pytest.mark.slow
 def test_one_object_type_alone_leaves_the_other_as_it_is(still, first_run):
     """`crm sync calls` is its own run."""
     before = dump(first_run, without=frozenset())
@@ -128,6 +129,7 @@ def test_one_object_type_alone_leaves_the_other_as_it_is(still, first_run):
 # ---------------------------------------------------------------- changes in between
 
 
+@pytest.mark.slow
 def test_an_older_copy_of_the_file_is_repaired_by_the_next_run(simulator, path):
     """People restore backups; the working folder beside it is from another time."""
     running = simulator(contacts=40, calls=10)
@@ -178,6 +180,7 @@ def test_changes_in_the_portal_arrive_with_the_next_run(simulator, path):
     assert found.keys() - live == {fourth, fifth}  # until `crm reconcile` there is a row of each
 
 
+@pytest.mark.slow
 def test_a_definition_that_is_gone_leaves_the_column_and_says_so(simulator, path):
     """Deleted for good, not only archived: the run must neither fail nor drop data's column."""
     running = simulator(contacts=40, calls=5)
@@ -233,6 +236,7 @@ def test_an_error_is_resolved_when_its_value_is_and_comes_back_as_the_same_row(s
     assert other_run != run_id
 
 
+@pytest.mark.slow
 def test_an_error_stays_unresolved_while_nobody_mends_it(simulator, path):
     """A run that sees it again may not call it mended."""
     running = simulator(contacts=40, calls=5)
@@ -247,6 +251,7 @@ def test_an_error_stays_unresolved_while_nobody_mends_it(simulator, path):
     ) == [(None, True)]
 
 
+@pytest.mark.slow
 def test_errors_of_a_run_that_failed_are_not_resolved(simulator, path):
     """Only a success resolves: an error may not vanish because HubSpot did not answer."""
     running = simulator(contacts=40, calls=5)

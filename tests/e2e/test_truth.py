@@ -108,6 +108,7 @@ def portal_with_oddities(*, contacts: int, calls: int) -> Portal:
         pytest.param(
             (300, 200, Variants(result_order="shuffled", unset_property="absent")),
             id="shuffled, unset keys absent",
+            marks=pytest.mark.slow,
         ),
     ],
 )
