@@ -185,7 +185,8 @@ def sync(
             ),
             output.say,
         )
-    output.statement(outcome, path)
+    if outcome.failure is None or any(row.requested_ids for row in outcome.runs):
+        output.statement(outcome, path)
     if outcome.failure is not None:
         raise outcome.failure
     if fail_on_errors and any(row.error_ids or row.rejected_values for row in outcome.runs):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from pipelines.errors import TerminalError
 from pipelines.hubspot.client import MAX_BATCH_READ, HubSpotClient
 
 
@@ -35,7 +36,7 @@ async def listed(
         archived: List the archived records, and only these.
         after: Begin at this id; None begins at the first.
     """
-    greatest = -1
+    greatest, asked = -1, {after}
     while True:
         page = await client.list_page(
             object_type, after=after, archived=archived, properties=("hs_object_id",)
@@ -48,6 +49,12 @@ async def listed(
             yield IdPage(ids, page.after, ascending)
         if page.after is None:
             return
+        if page.after in asked:
+            raise TerminalError(
+                f"HubSpot's list of {object_type} goes round in circles at {page.after}: "
+                "what was read has landed; run the same command again later"
+            )
+        asked.add(page.after)
         after = page.after
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pipelines.discovery import IdPage, given, listed
-from pipelines.errors import TerminalError
+from pipelines.errors import AuthError, DailyLimitError, HubSpotError
 from pipelines.hubspot.auth import StaticToken
 from pipelines.hubspot.client import HubSpotClient, Usage, open_http
 from pipelines.hubspot.limits import Limits
@@ -21,10 +21,12 @@ from pipelines.landing import Chunk, Typed, raw_of, typed
 from pipelines.progress import Counters
 from pipelines.reading import KnownColumns, Reading, reading_of
 from pipelines.settings import Settings
-from pipelines.stream import Bounds, chunked, until
+from pipelines.stream import Bounds, chunked, unless, until
 
 CONCURRENCY: Final = 24
 """batch/read requests under way at once: enough for 190 per 10 s at answers of a second each."""
+EXPECTED_S: Final = 5.0
+"""How long HubSpot may take to say how many records there are."""
 CONNECTIONS: Final = CONCURRENCY + 2
 
 LIVE: Final = "live"
@@ -46,11 +48,12 @@ class Start:
     as_of: datetime | None = None
 
     @classmethod
-    def after_chunk(cls, pass_: str, after: str | None, as_of: datetime) -> Start:
-        """Where to go on when the last chunk to land was of this pass and ended there."""
-        if after is not None:
-            return cls(pass_, after, as_of)
-        return cls(None if pass_ == ARCHIVED else ARCHIVED, None, as_of)
+    def of(cls, saved: Mapping[str, str | None]) -> Start:
+        """Where to go on, by what was saved with the last chunk: its pass, and where it ended."""
+        as_of = datetime.fromisoformat(saved["as_of"] or "")
+        if saved["after"] is not None:
+            return cls(saved["pass"], saved["after"], as_of)
+        return cls(None if saved["pass"] == ARCHIVED else ARCHIVED, None, as_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Fetcher:
         ids: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._ids = ids or {}
+        self._usage = self._before = Usage()
         self._settings = settings
         self._run_ids = run_ids
         self._starts = starts
@@ -101,19 +105,29 @@ class Fetcher:
                 limits=limits,
                 paths=Paths(self._settings.api_version),
             )
+            self._usage = client.usage
+            # All definitions first: a property that is not there stops the run before it reads.
             readings = [
-                await reading_of(client, name, self._settings.of(name), self._known[name])
+                await unless(
+                    self._stop, reading_of(client, name, self._settings.of(name), self._known[name])
+                )
                 for name in self._run_ids
             ]
+            before = Usage()
             for reading in readings:
                 one = self.object_fetch(client, reading)
-                before = replace(client.usage)
+                self._before = before
                 async with aclosing(one.passes()) as chunks:
                     async for pass_, chunk in chunks:
                         usage = _difference(client.usage, before)
                         yield Fetched(one.reading, pass_, chunk, usage, limits.used_share())
                 usage = _difference(client.usage, before)
+                before = replace(client.usage)
                 yield Fetched(one.reading, ARCHIVED, None, usage, limits.used_share())
+
+    def usage(self) -> Usage:
+        """What was sent for the object type under way, or was when everything ended."""
+        return _difference(self._usage, self._before)
 
     def object_fetch(self, client: HubSpotClient, reading: Reading) -> _ObjectFetch:
         """The part of this run that is one object type."""
@@ -169,7 +183,9 @@ class _ObjectFetch:
                 async for chunk in chunks:
                     yield LIVE, chunk
             return
-        self._counters.expected = await _expected(self._client, self.reading.object_type)
+        self._counters.expected = await unless(
+            self._stop, _expected(self._client, self.reading.object_type)
+        )
         start = self._start
         for pass_ in PASSES[PASSES.index(start.pass_) :] if start.pass_ else ():
             after = start.after if pass_ == start.pass_ else None
@@ -201,9 +217,12 @@ class _ObjectFetch:
 async def _expected(client: HubSpotClient, object_type: str) -> int | None:
     """How many live records search knows of: good enough for an ETA, and for nothing else."""
     try:
-        return (await client.search(object_type, {"limit": 1})).total
-    except TerminalError:
-        return None  # not every object type can be searched, nor every token search
+        async with asyncio.timeout(EXPECTED_S):
+            return (await client.search(object_type, {"limit": 1})).total
+    except (AuthError, DailyLimitError):
+        raise
+    except (HubSpotError, TimeoutError):
+        return None  # then there is no ETA; what is read comes from the list
 
 
 def _difference(now: Usage, before: Usage) -> Usage:

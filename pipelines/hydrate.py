@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -62,15 +63,9 @@ class Batch:
             )
 
 
-class _MergeProperties(msgspec.Struct):
-    hs_merged_object_ids: str | None = None
-    hs_calculated_merged_vids: str | None = None
-    hs_all_contact_vids: str | None = None
-
-
 class _Record(msgspec.Struct):
     id: str | int
-    properties: _MergeProperties = msgspec.field(default_factory=_MergeProperties)
+    properties: Any = None
 
 
 class _Records(msgspec.Struct):
@@ -105,7 +100,11 @@ class _Tally:
 
     def _follow_merges(self, answer: BatchAnswer) -> None:
         """Ids that a returned record says were merged into it. Only read when ids are missing."""
-        for record in _MERGED.decode(answer.body).results:
+        try:
+            records = _MERGED.decode(answer.body).results
+        except msgspec.DecodeError:
+            return  # an odd answer names no merges; its ids are looked for one by one
+        for record in records:
             for old_id in _merged_ids(record.properties) & self.missing:
                 self.aliases[old_id] = str(record.id)
         self.missing -= self.aliases.keys()
@@ -320,14 +319,17 @@ async def in_order(
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-def _merged_ids(properties: _MergeProperties) -> set[str]:
+def _merged_ids(properties: object) -> set[str]:
     """Every id a record says was merged into it; some come as `id:epoch ms`."""
-    lists = (
-        properties.hs_merged_object_ids,
-        properties.hs_calculated_merged_vids,
-        properties.hs_all_contact_vids,
-    )
-    return {item.partition(":")[0] for text in lists if text for item in text.split(";")}
+    if not isinstance(properties, dict):
+        return set()
+    texts = (properties.get(name) for name in MERGE_PROPERTIES)
+    return {
+        item.partition(":")[0]
+        for text in texts
+        if isinstance(text, str)
+        for item in text.split(";")
+    }
 
 
 def _ids_in(context: object, entry_id: str | None) -> set[str]:

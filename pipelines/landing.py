@@ -187,7 +187,7 @@ def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> T
             if old.isdecimal() and new.isdecimal()
         ),
         requests=tuple(row for batch in batches for row in batch.requests),
-        asked=sum(len(batch.page.ids) for batch in batches),
+        asked=len({object_id for batch in batches for object_id in batch.page.ids}),
         loaded=frozenset(wanted - unloadable),
         merged=len(aliases),
         failed=len(failures) + len(unloadable & wanted),

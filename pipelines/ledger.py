@@ -198,6 +198,10 @@ RUNS = pa.schema(
 )
 
 
+SUMS = ("requested_ids", "loaded_rows", "merged_ids", "error_ids", "rejected_values")
+"""The sums of a run, which grow with every chunk."""
+
+
 def table_of(rows: Sequence[object], schema: pa.Schema) -> pa.Table:
     """Rows of one of the dataclasses above as an Arrow table; no rows give an empty one."""
     columns = [[getattr(row, name) for row in rows] for name in schema.names]

@@ -156,10 +156,11 @@ async def reading_of(
     Raises:
         ConfigError: The settings name a property that HubSpot does not define.
     """
-    live = [Property.of(raw) for raw in await client.properties(object_type)]
+    live = [Property.of(raw) for raw in await client.properties(object_type) if raw.get("name")]
     archived = [
         replace(Property.of(raw), archived=True)
         for raw in await client.properties(object_type, archived=True)
+        if raw.get("name")  # without a name nothing can be asked for
     ]
     named = {prop.name: prop for prop in (*archived, *live)}
     definitions = tuple(named[name] for name in sorted(named))

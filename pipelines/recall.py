@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipelines.duckdb_file import quoted
 from pipelines.landing import Landing
-from pipelines.ledger import ERRORS
+from pipelines.ledger import ERRORS, SUMS
 from pipelines.reading import PROPERTIES, KnownColumns, Reading
 from pipelines.settings import OBJECT_TYPES
 from pipelines.warehouse import Warehouse
@@ -146,10 +146,23 @@ def resolve_errors(
 
 
 def close_stale_runs(warehouse: Warehouse, *, now: datetime) -> None:
-    """Call a run `interrupted` that is still `running` although nobody is at work here."""
-    if warehouse.has_table("runs"):
-        warehouse.execute(
-            "update crm.runs set status = 'interrupted', finished_at = ?, "
-            "message = 'the process was killed' where status = 'running'",
-            now,
-        )
+    """Call a run `interrupted` that is still `running` although nobody is at work here.
+
+    Its sums are those that landed with its last chunk.
+    """
+    if not warehouse.has_table("runs"):
+        return
+    for saved in warehouse.state.values():
+        run = saved.get("run") if isinstance(saved, Mapping) else None
+        if run:
+            sums = ", ".join(f"{name} = ?" for name in SUMS)
+            warehouse.execute(
+                f"update crm.runs set {sums} where status = 'running' and run_id = ?",  # noqa: S608
+                *(run[name] for name in SUMS),
+                run["run_id"],
+            )
+    warehouse.execute(
+        "update crm.runs set status = 'interrupted', finished_at = ?, "
+        "message = 'the process was killed' where status = 'running'",
+        now,
+    )

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipelines.errors import ConfigError
+from pipelines.hubspot.auth import StaticToken
 from pipelines.hubspot.paths import API_VERSIONS
 from transforms.definitions import Kind
 
@@ -20,6 +21,7 @@ from transforms.definitions import Kind
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
 os.environ.setdefault("ENABLE_RUNTIME_TRACE", "false")  # 40 ms for each chunk, and nobody reads it
 os.environ.setdefault("LOAD__RAISE_ON_MAX_RETRIES", "1")  # what fails once it is locked fails again
+os.environ.setdefault("LOAD__DELETE_COMPLETED_JOBS", "true")  # or all rows stay beside the file
 
 OBJECT_TYPES = ("contacts", "calls")
 """What can be synced, as HubSpot names it in its paths."""
@@ -73,15 +75,19 @@ def load_settings() -> Settings:
     Raises:
         ConfigError: A key is unknown, missing, or has a value that cannot work.
     """
-    _check_keys()
+    try:
+        _check_keys()
+    except _config_provider_exception() as exc:
+        raise ConfigError(f"dlt cannot read its settings: {first_line(exc)}") from exc
     token = _get("access_token")
     if not token:
         raise ConfigError(
             "no HubSpot token: set SOURCES__HUBSPOT__ACCESS_TOKEN, or access_token under "
             "[sources.hubspot] in .dlt/secrets.toml (or try `crm demo`, which needs no account)"
         )
+    StaticToken(_text("access_token", token))  # refuses what cannot be sent
     return Settings(
-        access_token=_text("access_token", token),
+        access_token=token,
         base_url=_url(_text("base_url", _get("base_url", DEFAULT_BASE_URL))),
         api_version=_one_of("api_version", _get("api_version", DEFAULT_API_VERSION), API_VERSIONS),
         requests_per_10s=_optional_count("requests_per_10s"),
@@ -97,7 +103,18 @@ def warehouse_path(given: Path | None) -> Path:
         return given
     import dlt  # slow to import, and `--help` does not need it
 
-    return Path(dlt.config.get("destination.duckdb.credentials", str) or DEFAULT_WAREHOUSE)
+    try:
+        value: Any = dlt.config.get("destination.duckdb.credentials")
+    except _config_provider_exception() as exc:
+        raise ConfigError(f"dlt cannot read its settings: {first_line(exc)}") from exc
+    if isinstance(value, Mapping):  # dlt's own table form
+        value = value.get("database")
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        raise ConfigError(
+            f"destination.duckdb.credentials is {value!r}: "
+            "it must be the path of a DuckDB file, such as hubspot.duckdb"
+        )
+    return Path(value or DEFAULT_WAREHOUSE)
 
 
 def known_object_types(names: Iterable[str]) -> tuple[str, ...]:
@@ -222,14 +239,29 @@ def _configured() -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for provider in Container()[PluggableRunContext].providers.providers:
         tree, _ = provider.get_value("hubspot", dict, "", "sources")
-        for key, value in (tree if isinstance(tree, Mapping) else {}).items():
-            below = value if isinstance(value, Mapping) and key in OBJECT_TYPES else {}
+        if tree is not None and not isinstance(tree, Mapping):
+            raise ConfigError(f"{SECTION} is {tree!r}: it must be a table, [{SECTION}]")
+        for key, value in (tree or {}).items():
+            if key in OBJECT_TYPES and not isinstance(value, Mapping):
+                raise _wrong(key, value, f"a table, [{SECTION}.{key}]")
+            below = value if key in OBJECT_TYPES else {}
             found += [(key, sub_key) for sub_key in below] or [(key,)]
     prefix = SECTION.upper().replace(".", "__") + "__"
     for name in os.environ:
         if name.startswith(prefix):
             found.append(tuple(name.removeprefix(prefix).lower().split("__")))
     return found
+
+
+def _config_provider_exception() -> type[Exception]:
+    from dlt.common.configuration.providers.toml import TomlProviderReadException
+
+    return TomlProviderReadException
+
+
+def first_line(exc: BaseException) -> str:
+    """The message of an exception on one line, without the quotes of what it read."""
+    return " ".join(str(exc).split())[:200]
 
 
 def _meant(wrong: str, known: Iterable[str]) -> str:

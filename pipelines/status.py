@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pipelines.fetching import Start
 from pipelines.rows import Rows
 from pipelines.settings import OBJECT_TYPES
 from pipelines.warehouse import Reader, is_package_pending
@@ -71,14 +72,16 @@ def errors_in(
     Raises:
         WarehouseError: There is no warehouse, or it stays locked.
     """
-    value = "raw_value" if show_values else "null"
+    value = "raw_value, " if show_values else ""
+    resolved = f", strftime(resolved_at, '{_MINUTE}') as resolved"
     with Reader(path, lock_wait_s=lock_wait_s) as reader:
         if not reader.has_table("crm", "errors"):
             return Rows("Errors", (), (), empty="none, for nothing was synced yet")
         return reader.rows(
             "Errors",
-            "select last_seen_at, object_type, object_id, stage, category, property, "
-            f"{value} as raw_value, message, resolved_at from crm.errors "
+            f"select strftime(last_seen_at, '{_MINUTE}') as last_seen, object_type as object, "
+            f"object_id as id, category, property, {value}message"
+            f"{'' if is_unresolved else resolved} from crm.errors "
             "where (? is null or object_type = ?) and (? is null or category = ?) "
             "and (resolved_at is null or not ?) "
             "order by last_seen_at desc, object_type, object_id, property limit ?",
@@ -102,8 +105,16 @@ def _next_run(path: Path, state: Mapping[str, Mapping[str, str | None]]) -> Rows
     lines: list[Sequence[str]] = []
     if is_package_pending(path):
         lines.append(("first", "load what an earlier run had fetched"))
-    for name in OBJECT_TYPES:
-        saved = state.get(name) or {}
-        begin = f"go on at {saved['pass']} id {saved['after']}" if saved.get("after") else "begin"
-        lines.append((name, f"{begin}: list every id, read every record"))
+    lines += [(name, _begins(state.get(name))) for name in OBJECT_TYPES]
     return Rows("The next crm sync will", ("", "do"), lines)
+
+
+def _begins(saved: Mapping[str, str | None] | None) -> str:
+    if not saved:
+        return "list every id, read every record"
+    start = Start.of(saved)
+    if start.pass_ is None:
+        return "close the run that was cut off: all its records have landed"
+    if start.after is None:
+        return f"go on with the {start.pass_} records"
+    return f"go on with the {start.pass_} records at id {start.after}"

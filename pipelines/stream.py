@@ -18,7 +18,7 @@ from collections.abc import (
 )
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pipelines.errors import Interrupted
 from pipelines.hydrate import Batch
@@ -35,6 +35,14 @@ SLICE_RECORDS: Final = 8_750
 _POLL_S = 0.2  # how soon an interrupt is noticed
 
 
+class _End:
+    """After the last batch."""
+
+
+_END = _End()
+R = TypeVar("R")
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """How large slices and chunks become."""
@@ -44,31 +52,50 @@ class Bounds:
     slice_records: int = SLICE_RECORDS
 
 
-async def until(stop: threading.Event, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
-    """The same batches, until `stop` is set.
+async def unless(stop: threading.Event, work: Awaitable[R]) -> R:
+    """What `work` returns, unless `stop` is set before.
+
+    Raises:
+        Interrupted: It was; the work is given up.
+    """
+    step = asyncio.ensure_future(work)
+    while not await _done_soon(stop, step):
+        pass
+    return step.result()
+
+
+async def until(
+    stop: threading.Event, batches: AsyncIterator[Batch]
+) -> AsyncIterator[Batch | None]:
+    """The same batches, until `stop` is set, and None whenever none has come for a moment.
 
     Raises:
         Interrupted: It was set before the stream ended; what was under way is given up.
     """
     while True:
-        step = asyncio.ensure_future(anext(batches, None))
-        while not step.done():
-            if stop.is_set():
-                step.cancel()
-                await asyncio.wait((step,))
-                raise Interrupted(
-                    "stopped on request: what was read has landed, "
-                    "and the same command goes on from there"
-                )
-            await asyncio.wait((step,), timeout=_POLL_S)
+        step = asyncio.ensure_future(anext(batches, _END))
+        while not await _done_soon(stop, step):
+            yield None
         batch = step.result()
-        if batch is None:
+        if isinstance(batch, _End):
             return
         yield batch
 
 
+async def _done_soon(stop: threading.Event, step: asyncio.Future[Any]) -> bool:
+    if stop.is_set():
+        step.cancel()
+        await asyncio.wait((step,))
+        raise Interrupted(
+            "stopped on request: what was read has landed, and the same command goes on from there"
+        )
+    if not step.done():
+        await asyncio.wait((step,), timeout=_POLL_S)
+    return step.done()
+
+
 async def chunked(
-    batches: AsyncIterator[Batch],
+    batches: AsyncIterator[Batch | None],
     type_: Callable[[Sequence[Batch]], Awaitable[Typed]],
     *,
     bounds: Bounds = Bounds(),
@@ -76,7 +103,8 @@ async def chunked(
 ) -> AsyncGenerator[Chunk]:
     """Batches, typed a slice at a time, in chunks that land together; in order.
 
-    What was read before an error still comes out, before the error is raised.
+    A None among them is a moment to look at the clock. What was read before an error
+    still comes out, before the error is raised.
     """
     parts: list[Typed] = []
     held: list[Batch] = []
@@ -93,9 +121,11 @@ async def chunked(
 
     try:
         async for batch in batches:
-            held.append(batch)
-            size += len(batch.page.ids)
-            is_full = size >= bounds.chunk_records or clock() - began >= bounds.chunk_seconds
+            if batch is not None:
+                held.append(batch)
+                size += len(batch.page.ids)
+            is_late = size > 0 and clock() - began >= bounds.chunk_seconds
+            is_full = size >= bounds.chunk_records or is_late
             if is_full or sum(len(b.page.ids) for b in held) >= bounds.slice_records:
                 await close_slice(wait=is_full)
             if is_full:

@@ -182,6 +182,7 @@ class _Run:
             stop=stop,
             bounds=bounds,
         )
+        self._under_way = object_types[0]
         recall.close_stale_runs(warehouse, now=started_at)
 
     def read_all(self) -> None:
@@ -211,6 +212,8 @@ class _Run:
         failure, open_rows = self.outcome.failure, []
         for row in self._rows.values():
             if row.status == "running":
+                if row.object_type == self._under_way:
+                    row.note(self._fetcher.usage())
                 row.status, row.message = _status_of(failure), str(failure) if failure else None
                 row.finished_at = now
                 open_rows.append(row)
@@ -256,7 +259,12 @@ class _Run:
             part.book(row)
             passing.take(part)
             self.outcome.archived += part.archived
-        position = {"pass": fetched.pass_, "after": chunk.after, "as_of": row.as_of.isoformat()}
+        position = {
+            "pass": fetched.pass_,
+            "after": chunk.after,
+            "as_of": row.as_of.isoformat(),
+            "run": {"run_id": row.run_id, **{name: getattr(row, name) for name in ledger.SUMS}},
+        }
         return _Ready(
             passing, [*landings, *made], {name: position}, chunk.rows, is_last=chunk.after is None
         )
@@ -293,6 +301,7 @@ class _Run:
         return self._passes.setdefault(f"{object_type}/{name}", _Pass(object_type, name))
 
     def _note_usage(self, fetched: Fetched) -> None:
+        self._under_way = fetched.reading.object_type
         self._rows[fetched.reading.object_type].note(fetched.usage)
         self.outcome.limit_share = fetched.limit_share
 
@@ -315,8 +324,7 @@ class _Run:
         saved: Mapping[str, Any] = self._warehouse.state.get(object_type) or {}
         if not saved:
             return Start()
-        as_of = datetime.fromisoformat(saved["as_of"])
-        start = Start.after_chunk(saved["pass"], saved["after"], as_of)
+        start = Start.of(saved)
         self._notes.append(f"{object_type}: going on where the last run stopped")
         return start
 

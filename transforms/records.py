@@ -115,16 +115,37 @@ def _by_record(answers: Sequence[bytes], properties: Sequence[str]) -> pl.DataFr
 
 def _decoded(answers: Sequence[bytes]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     for answer in answers:
-        for record in json.loads(answer.decode(errors="replace"))["results"]:
+        text = answer.decode(errors="replace")
+        for record in json.loads(text, parse_float=_Literal, parse_int=_Literal)["results"]:
             if not isinstance(record, dict):
                 raise ValueError("an item of `results` is not an object")  # noqa: TRY004
             values = record.get("properties")
             yield record, values if isinstance(values, dict) else {}
 
 
+class _Literal(str):
+    """A number as it was written: reading it would round it."""
+
+    __slots__ = ()
+
+
 def _text(value: object) -> str | None:
     if value is None:
         return None
-    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    text = value if isinstance(value, str) else _written(value)
     # Half of a surrogate pair is legal JSON but not Unicode text: keep it readable.
     return text.encode(errors="backslashreplace").decode()
+
+
+def _written(value: object) -> str:
+    """JSON text of what is not text itself, with numbers as they were written."""
+    match value:
+        case _Literal():
+            return str(value)
+        case dict():
+            items = (f"{json.dumps(key)}:{_written(item)}" for key, item in value.items())
+            return "{" + ",".join(items) + "}"
+        case list():
+            return "[" + ",".join(map(_written, value)) + "]"
+        case _:
+            return json.dumps(value)

@@ -8,6 +8,7 @@ record has an id.
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -71,7 +72,27 @@ def batch_envelope(body: bytes) -> BatchEnvelope:
     """
     if not _is_utf8(body):  # the values stay undecoded, so nothing else would look
         raise UnreadableError("not UTF-8")
-    return _tolerant(_ENVELOPE, BatchEnvelope, body)
+    try:
+        return _tolerant(_ENVELOPE, BatchEnvelope, body)
+    except UnreadableError as exc:
+        return _tolerant(_ENVELOPE, BatchEnvelope, _readable(body, exc))
+
+
+def _readable(body: bytes, why: UnreadableError) -> bytes:
+    """The envelope of a body that Python's reader accepts and the strict one does not.
+
+    Half of a surrogate pair and NaN are what HubSpot's own writer may let through; one such
+    value must not cost a whole batch.
+    """
+    try:
+        answer = json.loads(body)
+        if not isinstance(answer["results"], list):
+            raise why
+        ids = [{"id": record["id"]} for record in answer["results"]]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise why from None
+    kept = {**answer, "results": ids}
+    return json.dumps(kept, ensure_ascii=False).encode(errors="backslashreplace")
 
 
 def list_page(body: bytes) -> ListPage:

@@ -1,5 +1,14 @@
 -- One row per object type that was ever synced.
 create or replace view analytics.sync_freshness as
+with completed as (
+    select
+        runs.object_type,
+        max(runs.as_of) as as_of
+    from crm.runs
+    where runs.status = 'complete'
+    group by runs.object_type
+)
+
 select
     ---------- ids
     runs.object_type,
@@ -11,13 +20,15 @@ select
     ) as count_loaded,
     date_diff(
         'minute',
-        max(runs.as_of) filter (where runs.status = 'complete'),
+        any_value(completed.as_of),
         now()
     ) as minutes_behind,
     ---------- timestamps
     max(runs.started_at) as last_started_at,
-    max(runs.as_of) filter (where runs.status = 'complete') as complete_as_of
+    any_value(completed.as_of) as complete_as_of
 from crm.runs
+left join completed
+    on runs.object_type = completed.object_type
 group by runs.object_type;
 
 comment on view analytics.sync_freshness is
@@ -27,7 +38,7 @@ comment on column analytics.sync_freshness.object_type is
 comment on column analytics.sync_freshness.last_status is
 'Of the last run: running, complete, incomplete, failed or interrupted.';
 comment on column analytics.sync_freshness.count_loaded is
-'Rows that the last complete run loaded.';
+'Rows that the last complete run loaded, with the runs it went on from.';
 comment on column analytics.sync_freshness.minutes_behind is
 'Whole minutes since complete_as_of; null before the first complete run.';
 comment on column analytics.sync_freshness.last_started_at is
