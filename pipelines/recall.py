@@ -16,7 +16,6 @@ from pipelines.duckdb_file import quoted
 from pipelines.landing import Landing
 from pipelines.ledger import ERRORS, SUMS
 from pipelines.reading import PROPERTIES, KnownColumns, Reading
-from pipelines.settings import OBJECT_TYPES
 from pipelines.warehouse import Warehouse
 from transforms.definitions import Kind
 
@@ -94,21 +93,31 @@ def with_first_seen(warehouse: Warehouse, errors: pa.Table) -> pa.Table:
     return errors.set_column(position, ERRORS.field(position), moments)
 
 
-def with_other_columns(warehouse: Warehouse, landing: Landing) -> Landing:
+def table_columns(warehouse: Warehouse, table: str) -> dict[str, str]:
+    """SQL type by name of the columns of a table, in order; nothing without the table."""
+    rows = warehouse.query(
+        "select column_name, data_type from information_schema.columns "
+        "where table_schema = 'crm' and table_name = ? order by ordinal_position",
+        table,
+    ).to_pylist()
+    return {row["column_name"]: row["data_type"] for row in rows}
+
+
+def with_other_columns(
+    warehouse: Warehouse, landing: Landing, columns: Mapping[str, str]
+) -> Landing:
     """The same rows, with the values that the table has for them in columns they lack.
 
     A merge replaces whole rows: a column that is not read any more (excluded, archived, of an
     earlier type) would become null for every record read again.
+
+    Args:
+        warehouse: Asked only when there are such columns.
+        landing: Rows of an object's table.
+        columns: Those of the table, as `table_columns` gives them.
     """
-    if landing.table not in OBJECT_TYPES or not warehouse.has_table(landing.table):
-        return landing
     present = set(landing.rows.schema.names)
-    columns = warehouse.query(
-        "select column_name, data_type from information_schema.columns "
-        "where table_schema = 'crm' and table_name = ? order by ordinal_position",
-        landing.table,
-    ).to_pylist()
-    missing = {c["column_name"]: c["data_type"] for c in columns if c["column_name"] not in present}
+    missing = {name: type_ for name, type_ in columns.items() if name not in present}
     if not missing:
         return landing
     names = ", ".join(quoted(name) for name in missing)

@@ -173,6 +173,8 @@ class _Run:
         self._begun: set[str] = set()
         self._passes: dict[str, _Pass] = {}
         self._was_empty = {name: recall.count_rows(warehouse, name) == 0 for name in object_types}
+        # Now, for later the file may be locked, and a chunk in hand would be lost.
+        self._table_columns = {name: recall.table_columns(warehouse, name) for name in object_types}
         self._fetcher = Fetcher(
             settings,
             run_ids={name: row.run_id for name, row in self._rows.items()},
@@ -254,7 +256,12 @@ class _Run:
             known_errors=self._with_first_seen,
         )
         if not is_append:
-            made = [recall.with_other_columns(self._warehouse, item) for item in made]
+            made = [
+                recall.with_other_columns(self._warehouse, item, self._table_columns[name])
+                if item.table == name
+                else item
+                for item in made
+            ]
         for part in chunk.parts:
             part.book(row)
             passing.take(part)

@@ -75,8 +75,8 @@ def killed_at(running, path, seconds: float) -> bool:
         wait_until(lambda: pause.is_set() or process.poll() is not None, what="the moment to kill")
         timer.cancel()
         process.send_signal(signal.SIGKILL)
-        process.communicate()
-    assert process.returncode in (0, -signal.SIGKILL)
+        _, errors = process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL), errors
     return process.returncode != 0
 
 
@@ -241,10 +241,10 @@ def test_what_changed_between_a_kill_and_the_next_run_arrives(simulator, path):
 )
 def test_ctrl_c_lands_what_was_read_and_the_next_run_goes_on(number, simulator, path):
     """A clean stop with a checkpoint, exit 130; containers are stopped with SIGTERM."""
-    running = simulator(contacts=700, calls=10, latency_ms=150)
+    running = simulator(contacts=1300, calls=5, latency_ms=150)
     command = (*CRM, "sync", "contacts", "--warehouse", path)
     with started(*command, cwd=path.parent, simulator=running) as process:
-        wait_until(lambda: batch_reads(running) >= 4, what="three batches are read")
+        wait_until(lambda: batch_reads(running) >= 4, what="some batches are read")
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
 
@@ -252,7 +252,7 @@ def test_ctrl_c_lands_what_was_read_and_the_next_run_goes_on(number, simulator, 
     assert "Traceback" not in errors
     assert "stopping" in errors
     (landed,) = rows(path, "select count(*) from crm.contacts")[0]
-    assert 0 < landed < 700
+    assert 0 < landed < 1300
     assert rows(
         path, "select status, loaded_rows from crm.runs where object_type = 'contacts'"
     ) == [("interrupted", landed)]
