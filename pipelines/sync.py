@@ -31,7 +31,7 @@ from pipelines.stream import Bounds, Fetch
 from pipelines.views import apply_views
 from pipelines.warehouse import Warehouse
 
-HOLD_S = 1.0
+HOLD_S = 0.5
 """How long the file stays open for the next chunk; opening it anew costs as much."""
 
 COMPLETE, INCOMPLETE, FAILED, INTERRUPTED = "complete", "incomplete", "failed", "interrupted"
