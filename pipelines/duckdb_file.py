@@ -70,6 +70,11 @@ def is_locked(exc: Exception) -> bool:
     return "lock on file" in str(_root(exc))
 
 
+def will_pass(exc: Exception) -> bool:
+    """Whether the same may succeed later: the file is open elsewhere, or the disk is full."""
+    return is_locked(exc) or any(words in str(_root(exc)) for words in _DISK_FULL)
+
+
 def explained(path: Path, exc: BaseException) -> str:
     """One line: what is wrong with the warehouse, and what would help."""
     again = "then run the same command again"

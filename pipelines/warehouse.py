@@ -19,7 +19,6 @@ import filelock
 import pyarrow as pa
 from dlt.common.storages.load_package import LoadPackageInfo
 from dlt.common.versioned_state import decompress_state
-from pyarrow import parquet
 
 from pipelines.duckdb_file import (
     DATASET,
@@ -29,6 +28,7 @@ from pipelines.duckdb_file import (
     first_line,
     named_failures,
     quoted,
+    will_pass,
 )
 from pipelines.errors import ConfigError, WarehouseError
 from pipelines.landing import KEYS, Landing
@@ -232,7 +232,7 @@ class Warehouse:
         self._pipeline = self._attach(folder)
         # Without a schema nothing can be loaded: the first run was killed in its first moment.
         if self._pipeline.has_pending_data and self._pipeline.default_schema_name:
-            self._load_pending()
+            self._try_pending()
         if self._pipeline.has_pending_data or not self._is_loaded:
             # The warehouse knows what it holds; a folder left from another time may not.
             self._pipeline.deactivate()
@@ -251,11 +251,18 @@ class Warehouse:
                 dataset_name=DATASET,
             )
 
+    def _try_pending(self) -> None:
+        """Load what is pending; what nothing can load is fetched again, from the checkpoint."""
+        _tidy(self._work / "dlt" / PIPELINE)
+        try:
+            self._load_pending()
+        except WarehouseError as failure:
+            if will_pass(failure):
+                raise
+            self._tell("what an earlier run had left cannot be loaded, so it is read again")
+            self._is_fetched = False
+
     def _load_pending(self) -> None:
-        if broken := _broken_file(self._work / "dlt"):
-            # The next lines drop the folder: its rows are read from HubSpot again.
-            self._tell(f"{broken} cannot be read, so what it holds is fetched again")
-            return
         self._tell("loading what an earlier run had fetched")
         self._is_fetched = True
         with self._named_failures():
@@ -392,14 +399,18 @@ def is_package_pending(path: Path) -> bool:
     )
 
 
-def _broken_file(folder: Path) -> Path | None:
-    """A file of rows that was cut off, as by a power failure; None when all can be read."""
-    for file in folder.rglob("*.parquet"):
-        try:
-            parquet.read_metadata(file)
-        except (pa.ArrowInvalid, OSError):
-            return file
-    return None
+def _tidy(folder: Path) -> None:
+    """Remove what dlt would have, had it not been killed between two steps.
+
+    It deletes an extracted package after it has committed the normalized one, and trips over
+    both; what it was about to make, it makes again.
+    """
+    load = folder / "load"
+    shutil.rmtree(load / "new", ignore_errors=True)
+    (load / "new").mkdir(parents=True, exist_ok=True)
+    for package_ in (folder / "normalize" / "extracted").glob("*"):
+        if any((load / step / package_.name).exists() for step in ("normalized", "loaded")):
+            shutil.rmtree(package_, ignore_errors=True)
 
 
 def _work_folder(path: Path) -> Path:

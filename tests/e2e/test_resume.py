@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import threading
+from contextlib import suppress
 
 import pytest
 from harness import (
@@ -153,6 +154,38 @@ def test_killed_at_each_step_of_a_load_package(place, after, still, undisturbed,
         )
         process.kill()
     assert process.returncode == -signal.SIGKILL
+
+    run_to_the_end(still, path)
+
+    assert_complete(path, undisturbed)
+
+
+@pytest.mark.parametrize(
+    "left", [pytest.param(None, id="whole"), pytest.param("schema.json", id="half deleted")]
+)
+def test_killed_before_dlt_deleted_what_it_had_normalized(left, still, undisturbed, path, tmp_path):
+    """A package is in two places for a moment; every later run would fail on that for ever.
+
+    The moment is too short to be met by chance, so the package is put back where it was.
+    """
+    dlt, aside = work_folder(path) / "dlt" / "crm", tmp_path / "aside"
+
+    def is_normalized() -> bool:
+        for package in dlt.glob("normalize/extracted/*"):
+            with suppress(OSError, shutil.Error):  # it goes while it is copied
+                shutil.copytree(package, aside / package.name)
+        return any((dlt / "load" / "normalized" / copy.name).is_dir() for copy in aside.glob("*"))
+
+    with small_chunks(still, path) as process:
+        wait_until(is_normalized, what="a package is normalized of which there is a copy")
+        process.kill()
+    for copy in aside.glob("*"):
+        if (dlt / "load" / "normalized" / copy.name).is_dir():
+            back = dlt / "normalize" / "extracted" / copy.name
+            shutil.rmtree(back, ignore_errors=True)
+            shutil.copytree(
+                copy, back, ignore=lambda _, names: {*names} - {left} if left else set()
+            )
 
     run_to_the_end(still, path)
 
