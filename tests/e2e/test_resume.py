@@ -274,7 +274,7 @@ def test_what_changed_between_a_kill_and_the_next_run_arrives(simulator, path):
 )
 def test_ctrl_c_lands_what_was_read_and_the_next_run_goes_on(number, simulator, path):
     """A clean stop with a checkpoint, exit 130; containers are stopped with SIGTERM."""
-    running = simulator(contacts=1300, calls=5, latency_ms=150)
+    running = simulator(contacts=900, calls=5, latency_ms=150)
     command = (*CRM, "sync", "contacts", "--warehouse", path)
     with started(*command, cwd=path.parent, simulator=running) as process:
         wait_until(lambda: batch_reads(running) >= 4, what="some batches are read")
@@ -285,7 +285,7 @@ def test_ctrl_c_lands_what_was_read_and_the_next_run_goes_on(number, simulator, 
     assert "Traceback" not in errors
     assert "stopping" in errors
     (landed,) = rows(path, "select count(*) from crm.contacts")[0]
-    assert 0 < landed < 1300
+    assert 0 < landed < 900
     assert rows(
         path, "select status, loaded_rows from crm.runs where object_type = 'contacts'"
     ) == [("interrupted", landed)]
