@@ -27,7 +27,7 @@ select
     max(runs.started_at) as last_started_at,
     any_value(completed.as_of) as complete_as_of
 from crm.runs
-left join completed
+left outer join completed
     on runs.object_type = completed.object_type
 group by runs.object_type;
 
