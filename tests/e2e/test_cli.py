@@ -147,7 +147,7 @@ def test_fail_on_errors_ends_with_1_only_if_there_are_errors(
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(simulator, tmp_path):
     """A run of more than two seconds says how far it is; ids, records, rows, rate, time left."""
-    running = simulator(contacts=500, calls=5, latency_ms=350)
+    running = simulator(contacts=1000, calls=5, latency_ms=250)
 
     done = crm("sync", "contacts", cwd=tmp_path, simulator=running)
 
@@ -155,7 +155,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(simulator, tmp_path)
     lines = [line for line in done.stderr.splitlines() if line.startswith("contacts: ")]
     assert lines
     assert re.fullmatch(
-        r"contacts: [\d,]+ of 500 ids found, [\d,]+ read, [\d,]+ landed, [\d,]+/s(, .+ left)?",
+        r"contacts: [\d,]+ of 1,000 ids found, [\d,]+ read, [\d,]+ landed, [\d,]+/s(, .+ left)?",
         lines[-1],
     )
     assert "\x1b" not in done.stderr

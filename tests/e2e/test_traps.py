@@ -277,19 +277,16 @@ def test_names_that_collide_each_have_a_column_of_their_own(simulator, path):
     assert rows(path, f'select "{columns["CAMEL"]}" from analytics.contacts where id = {record_id}')
 
 
-def test_a_property_called_id_does_not_hide_the_records_id(simulator, path):
+def test_a_property_called_id_does_not_hide_the_records_id(settled):
     """The simulator's contacts have one; its calls have an `archived_at`."""
-    running = simulator(contacts=40, calls=60)
-
-    synced(running, path)
+    path = settled.path
 
     column, _ = column_of(path, "id")
     assert column != "id"
     assert value(path, "id", 512) == 512
-    assert all(
-        text.startswith("OLD-")
-        for (text,) in rows(path, f"select {column} from crm.contacts where {column} is not null")
-    )
+    olds = rows(path, f"select {column} from crm.contacts where {column} is not null")
+    assert olds
+    assert all(text.startswith("OLD-") for (text,) in olds)
     column, type_ = column_of(path, "archived_at", "calls")
     assert (column != "archived_at", type_) == (True, "DATE")
 
@@ -297,13 +294,10 @@ def test_a_property_called_id_does_not_hide_the_records_id(simulator, path):
 # ---------------------------------------------------------------- 5: lists
 
 
-def test_lists_land_as_json_and_are_text_lists_in_the_views(simulator, path):
+def test_lists_land_as_json_and_are_text_lists_in_the_views(settled):
     """dlt lands Arrow lists as JSON text; analysts get VARCHAR[]."""
-    running = simulator(contacts=30, calls=5)
+    path, name = settled.path, "property_multiple_checkboxes"
 
-    synced(running, path, ("contacts",))
-
-    name = "property_multiple_checkboxes"
     assert columns_of(path, "contacts")[name] == "JSON"
     assert columns_of(path, "contacts", "analytics")[name] == "VARCHAR[]"
     assert rows(path, f"select {name}, {name}_labels from analytics.contacts where id = 512") == [
@@ -444,15 +438,10 @@ def test_two_warehouses_in_one_folder_share_no_state(simulator, tmp_path):
 # ---------------------------------------------------------------- 9: warnings, comments, format
 
 
-def test_no_warning_about_column_hints_even_when_libraries_may_speak(simulator, path, tmp_path):
+def test_no_warning_about_column_hints_even_when_libraries_may_speak(settled):
     """One for every chunk and table would drown the log."""
-    running = simulator(contacts=20, calls=10)
-
-    done = crm("sync", "--verbose", "--warehouse", path, cwd=tmp_path, simulator=running)
-
-    assert done.returncode == 0
-    assert len(done.stderr.splitlines()) > 20  # dlt does speak
-    assert "column hints" not in done.stderr
+    assert len(settled.stderr.splitlines()) > 20  # dlt does speak
+    assert "column hints" not in settled.stderr
 
 
 def comments(path) -> dict[tuple[str, ...], str]:
@@ -470,27 +459,23 @@ def comments(path) -> dict[tuple[str, ...], str]:
     }
 
 
-def test_every_table_view_and_column_has_a_comment_that_survives_a_second_run(simulator, path):
+def test_every_table_view_and_column_has_a_comment_that_survives_a_second_run(settled):
     """`create or replace view` and dlt's loads drop comments."""
-    running = simulator(contacts=20, calls=10)
-    synced(running, path)
-    before = comments(path)
-    synced(running, path)
+    before = settled.before
 
     assert [what for what, comment in before.items() if not comment] == []
-    assert comments(path) == before
+    assert comments(settled.path) == before
     assert before["crm", "contacts", "hs_lead_status"] == "Lead Status: Lead Status."
     assert before["analytics", "contacts", "hs_lead_status"] == "Lead Status: Lead Status."
 
 
-def test_the_file_has_a_format_that_older_duckdb_opens(simulator, path):
+def test_the_file_has_a_format_that_older_duckdb_opens(settled):
     """DuckDB 2 would by itself write a file that 1.x refuses."""
-    synced(simulator(contacts=20, calls=5), path)
+    found = rows(
+        settled.path, "select tags['storage_version'] from duckdb_databases() where not internal"
+    )
 
-    assert rows(
-        path,
-        "select tags['storage_version'] from duckdb_databases() where not internal",
-    )[0][0].startswith("v1.2.0")
+    assert found[0][0].startswith("v1.2.0")
 
 
 @pytest.mark.slow
@@ -529,18 +514,15 @@ def test_duckdb_1_5_5_opens_the_warehouse(simulator, path, tmp_path):
     assert counts[:2] == [str(every), "60"]
 
 
-def test_dlts_own_dataset_reads_the_warehouse(simulator, path):
+def test_dlts_own_dataset_reads_the_warehouse(settled):
     """With a newer sqlglot `pipeline.dataset()` fails; people use it in notebooks."""
-    running = simulator(contacts=20, calls=5)
-    synced(running, path)
-
-    with Warehouse(path) as warehouse:
+    with Warehouse(settled.path) as warehouse:
         dataset = warehouse.pipeline.dataset()
         names = dataset.contacts.columns
         found = dataset["contacts"].select("id").fetchall()
 
     assert "email" in names
-    assert len(found) == len(list(running.portal.truth("contacts")))
+    assert len(found) == len(list(settled.running.portal.truth("contacts")))
 
 
 # ---------------------------------------------------------------- 10: names of files
