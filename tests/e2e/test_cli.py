@@ -238,8 +238,8 @@ def test_errors_filters_by_object_category_and_resolution(folder):
     everything = shown()
     assert len(everything) == rows(path, "select count(*) from crm.errors")[0][0] > 0
     contacts = shown("--object", "contacts", "--unresolved")
-    assert {row["object_type"] for row in contacts} == {"contacts"}
-    assert len(contacts) == sum(row["object_type"] == "contacts" for row in everything)
+    assert {row["object"] for row in contacts} == {"contacts"}
+    assert len(contacts) == sum(row["object"] == "contacts" for row in everything)
     assert shown("--category", "NO_SUCH_CATEGORY") == []
     assert len(shown("--category", "UNPARSEABLE_VALUE")) == len(everything)
 

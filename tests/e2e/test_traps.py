@@ -511,7 +511,7 @@ def test_duckdb_1_5_5_opens_the_warehouse(simulator, path, tmp_path):
     every = len(list(running.portal.truth("contacts")))
     *counts, version = done.stdout.split()
     assert version == "1.5.5"
-    assert counts[:2] == [str(every), "60"]
+    assert counts[:2] == [str(every), "20"]
 
 
 def test_dlts_own_dataset_reads_the_warehouse(settled):
