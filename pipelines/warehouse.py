@@ -37,11 +37,11 @@ from pipelines.source import SCHEMA_NAME, package
 
 PIPELINE = "crm"
 DEFAULT_LOCK_WAIT_S = 60.0
-MEMORY_LIMIT = "256MB"
+MEMORY_LIMIT = "192MB"
 """For DuckDB's buffers; what does not fit goes to disk, so a load's memory is bounded."""
 
 COLLECT_ROWS = 5_000
-CHECKPOINT_BYTES = 64 << 20
+CHECKPOINT_BYTES = 40 << 20
 """What may wait in DuckDB's log, and so in its memory. Each checkpoint writes the last row group
 of 122,880 rows anew, so many small ones are slow."""
 
