@@ -75,17 +75,15 @@ def normalise(raw: pl.DataFrame, columns: Sequence[Column], *, object_type: str)
         return Normalised(kept.rows, pl.concat([lost, kept.rejects]))
     sources = (*ENVELOPE, *columns)
     # Lazy, so that what several expressions share is computed once.
-    rows = raw.lazy().select(_typed(raw, column) for column in sources).collect()
-    rejects = [
-        _rejects(raw, column, rows[column.name], object_type)
-        for column, count in zip(sources, _counts_set(raw, sources), strict=True)
-        if count > rows.height - rows[column.name].null_count()
-    ]
-    envelope = [ids.alias("id"), *rows[:, :3], raw["@archived"].alias("archived")]
-    return Normalised(
-        pl.DataFrame([*envelope, *rows[:, 3:]]),
-        pl.concat([pl.DataFrame(schema=REJECTS_SCHEMA), *rejects]),
-    )
+    usual = raw.lazy().select(_usual(raw, column) for column in sources).collect()
+    typed, rejects = usual.get_columns(), [pl.DataFrame(schema=REJECTS_SCHEMA)]
+    for nth, (column, count) in enumerate(zip(sources, _counts_set(raw, sources), strict=True)):
+        # An expression for what is unusual would visit every row, and almost none is.
+        if typed[nth].count() < count:
+            typed[nth] = parse.with_care(raw[column.property], typed[nth], column.kind)
+            rejects.append(_rejects(raw, column, typed[nth], object_type))
+    envelope = [ids.alias("id"), *typed[:3], raw["@archived"].alias("archived")]
+    return Normalised(pl.DataFrame([*envelope, *typed[3:]]), pl.concat(rejects))
 
 
 def integers(raw: pl.DataFrame, names: Iterable[str]) -> frozenset[str]:
@@ -99,11 +97,12 @@ def integers(raw: pl.DataFrame, names: Iterable[str]) -> frozenset[str]:
     # Cheap first: almost every number property is out after this.
     beyond = raw.select(_is_beyond_doubles(name).alias(name) for name in present)
     candidates = [name for name in present if beyond[name].item()]
-    whole = raw.select(
-        (parse.integer(name).count() == parse.is_number(_trimmed(name)).sum()).alias(name)
+    numbers = raw.select(parse.is_number(_trimmed(name)).sum().alias(name) for name in candidates)
+    return frozenset(
+        name
         for name in candidates
+        if parse.typed(raw[name], Kind.INTEGER).count() == numbers[name].item()
     )
-    return frozenset(name for name in candidates if whole[name].item())
 
 
 def _trimmed(name: str) -> pl.Expr:
@@ -115,10 +114,10 @@ def _is_beyond_doubles(name: str) -> pl.Expr:
     return ((value > _LARGEST_EXACT_DOUBLE) | (value < -_LARGEST_EXACT_DOUBLE)).any()
 
 
-def _typed(raw: pl.DataFrame, column: Column) -> pl.Expr:
+def _usual(raw: pl.DataFrame, column: Column) -> pl.Expr:
     if column.property not in raw.columns:
         return pl.lit(None, parse.DTYPES[column.kind]).alias(column.name)
-    return parse.BY_KIND[column.kind](column.property).alias(column.name)
+    return parse.USUAL[column.kind](parse.raw(column.property)).alias(column.name)
 
 
 def _invalid_ids(records: pl.DataFrame) -> pl.DataFrame:
@@ -133,25 +132,26 @@ def _invalid_ids(records: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rejects(raw: pl.DataFrame, column: Column, typed: pl.Series, object_type: str) -> pl.DataFrame:
-    values = raw.select(object_id=parse.raw("@id"), raw_value=parse.raw(column.property))
+    values = raw.select(
+        object_id="@id", raw_value=parse.raw(column.property), typed=typed.alias("typed")
+    ).filter((pl.col("raw_value") != "") & pl.col("typed").is_null())
     is_inexact = pl.col("is_inexact")
-    return (
-        values.filter((pl.col("raw_value") != "") & typed.is_null())
-        .with_columns(mends=_mending_kind(column.kind), is_inexact=_is_inexact(column.kind))
-        .select(
-            "object_id",
-            pl.lit(column.property).alias("property"),
-            "raw_value",
-            pl.lit(column.kind.sql_type).alias("expected_type"),
-            pl.when(is_inexact)
-            .then(pl.lit(PRECISION_LOSS))
-            .otherwise(pl.lit(UNPARSEABLE))
-            .alias("category"),
-            pl.when(is_inexact)
-            .then(_loss_message(column, object_type))
-            .otherwise(pl.lit(_UNPARSEABLE_MESSAGES[column.kind]))
-            .alias("message"),
-        )
+    return values.with_columns(
+        mends=_mending_kind(column.kind, values["raw_value"]),
+        is_inexact=_is_inexact(column.kind),
+    ).select(
+        "object_id",
+        pl.lit(column.property).alias("property"),
+        "raw_value",
+        pl.lit(column.kind.sql_type).alias("expected_type"),
+        pl.when(is_inexact)
+        .then(pl.lit(PRECISION_LOSS))
+        .otherwise(pl.lit(UNPARSEABLE))
+        .alias("category"),
+        pl.when(is_inexact)
+        .then(_loss_message(column, object_type))
+        .otherwise(pl.lit(_UNPARSEABLE_MESSAGES[column.kind]))
+        .alias("message"),
     )
 
 
@@ -165,12 +165,12 @@ def _is_inexact(kind: Kind) -> pl.Expr:
     return pl.lit(value=False)
 
 
-def _mending_kind(kind: Kind) -> pl.Expr:
-    """The word of a kind that holds `raw_value` exactly."""
+def _mending_kind(kind: Kind, texts: pl.Series) -> pl.Expr:
+    """The word of a kind that holds each text exactly."""
     other = _NUMERIC.get(kind)
     if other is None:
         return pl.lit(Kind.TEXT.value)
-    held = parse.BY_KIND[other]("raw_value").is_not_null()
+    held = parse.typed(texts, other).is_not_null()
     return pl.when(held).then(pl.lit(other.sql_type.lower())).otherwise(pl.lit(Kind.TEXT.value))
 
 

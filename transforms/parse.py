@@ -1,8 +1,16 @@
-"""How raw text becomes typed: one function for each kind, from a column's name to an expression.
+"""How raw text becomes typed, by kind.
 
-Every expression is null where the text is null, "" or does not parse; nothing
-is rounded, truncated or shifted. Surrounding Unicode blanks are no part of a
-value, except in texts and lists.
+A value is null where the text is null, "" or does not parse; nothing is rounded,
+truncated or shifted. Surrounding Unicode blanks are no part of a value, except in
+texts and lists:
+
+- number: a sign, digits, one point, an exponent; null where a double would round.
+- integer: any way of writing a whole number, so "5", "5.00" and "5e0".
+- boolean: true or false in any case.
+- date: YYYY-MM-DD, or epoch milliseconds at midnight UTC exactly.
+- datetime: ISO 8601, UTC if it names no zone (a day alone is its midnight), or epoch
+  milliseconds; null where digits beyond microseconds are not zero.
+- list: semicolons between its items.
 """
 
 from __future__ import annotations
@@ -56,48 +64,66 @@ def raw(name: str) -> pl.Expr:
     return cs.by_name(name).as_expr()
 
 
-def text(name: str) -> pl.Expr:
-    """`name` as it is, blanks kept, as String; "" becomes null."""
-    return pl.when(raw(name) != "").then(raw(name))
+def typed(texts: pl.Series, kind: Kind) -> pl.Series:
+    """Every value of a column in any form that its kind allows."""
+    return with_care(texts, _select(texts.alias("text"), USUAL[kind](pl.col("text"))), kind)
 
 
-def number(name: str) -> pl.Expr:
-    """`name` as Float64: a sign, digits, one point, an exponent; null where a double would round.
+def with_care(texts: pl.Series, usual: pl.Series, kind: Kind) -> pl.Series:
+    """`usual`, and where it is null, what a careful reading makes of the text without blanks."""
+    if kind not in _UNUSUAL:
+        return usual
+    # By names of our own: methods of a Series find it by its name too, read as a pattern.
+    frame = pl.DataFrame([texts.alias("text"), usual.alias("usual")])
+    is_other = pl.col("usual").is_null() & (pl.col("text") != "")
+    others = frame.select(pl.arg_where(is_other)).to_series()
+    if others.is_empty():
+        return usual
+    trimmed = frame.select(pl.col("text").gather(others).str.strip_chars()).to_series()
+    return frame["usual"].scatter(others, _UNUSUAL[kind](trimmed)).alias(usual.name)
 
-    Up to 15 digits are always exact, so only the few longer ones are compared.
-    """
-    value = raw(name).cast(pl.Float64, strict=False)
-    length = raw(name).str.len_bytes()
+
+def _select(texts: pl.Series, expression: pl.Expr) -> pl.Series:
+    # Lazy, so that what parts of the expression share is computed once.
+    return texts.to_frame().lazy().select(expression).collect().to_series()
+
+
+def text(text: pl.Expr) -> pl.Expr:
+    """A text as it is, blanks kept; "" becomes null."""
+    return pl.when(text != "").then(text)
+
+
+def _usual_number(text: pl.Expr) -> pl.Expr:
+    """Up to 15 digits are always exact, so only the few longer ones must be compared."""
+    value = text.cast(pl.Float64, strict=False)
+    length = text.str.len_bytes()
     is_exact = (length <= PLAIN_LENGTH) | (
         (length <= EXACT_DIGITS) & (value.abs() > SMALLEST_EXACT)
     )
     # The cast also knows the words inf and nan, and makes 1e400 infinite.
-    usual = pl.when(is_exact & value.is_finite()).then(value)
-    return _with_care(Kind.NUMBER, name, usual, _unusual_number)
+    return pl.when(is_exact & value.is_finite()).then(value)
 
 
-def _unusual_number(trimmed: pl.Expr) -> pl.Expr:
-    return trimmed.map_batches(exact.doubles, return_dtype=pl.Float64())
+def _usual_integer(text: pl.Expr) -> pl.Expr:
+    return text.cast(pl.Int64, strict=False)
 
 
-def integer(name: str) -> pl.Expr:
-    """`name` as Int64: any way of writing a whole number, so "5", "5.00" and "5e0"."""
-    return _with_care(Kind.INTEGER, name, raw(name).cast(pl.Int64, strict=False), _unusual_integer)
-
-
-def _unusual_integer(trimmed: pl.Expr) -> pl.Expr:
-    digits, exponent = exact.significand(trimmed)
+def _unusual_integer(trimmed: pl.Series) -> pl.Series:
+    text = pl.col("text")
+    digits, exponent = exact.significand(text)
     zeros = exponent.clip(0, 19)  # with 19 of them nothing but zero fits
-    sign = trimmed.str.extract("^([+-])").fill_null("")
+    sign = text.str.extract("^([+-])").fill_null("")
     whole = digits.str.pad_end(digits.str.len_bytes() + zeros, "0")
     value = (sign + whole).cast(pl.Int64, strict=False)
-    return (
-        pl.when(~is_number(trimmed))
+    return _select(
+        trimmed,
+        pl.when(~is_number(text))
         .then(None)
         .when(digits == "")
         .then(0)
         .when(exponent >= 0)
         .then(value)
+        .cast(pl.Int64),
     )
 
 
@@ -107,26 +133,22 @@ def is_number(text: pl.Expr) -> pl.Expr:
     return text.cast(pl.Float64, strict=False).is_not_null() & ~text.str.contains("[nN]")
 
 
-def boolean(name: str) -> pl.Expr:
-    """`name` as Boolean: true or false in any case."""
-    return _with_care(
-        Kind.BOOLEAN, name, _truth(raw(name)), lambda trimmed: _truth(trimmed.str.to_lowercase())
-    )
-
-
 def _truth(lower: pl.Expr) -> pl.Expr:
     return pl.when(lower.is_in(["true", "false"])).then(lower == "true")
 
 
-def date(name: str) -> pl.Expr:
-    """`name` as Date: YYYY-MM-DD, or epoch milliseconds at midnight UTC exactly."""
-    return _with_care(Kind.DATE, name, _iso_day(raw(name)), _unusual_date)
+def _unusual_truth(trimmed: pl.Series) -> pl.Series:
+    return _select(trimmed, _truth(pl.col("text").str.to_lowercase()))
 
 
-def _unusual_date(trimmed: pl.Expr) -> pl.Expr:
-    ms = _epoch_ms(trimmed)
+def _day(text: pl.Expr) -> pl.Expr:
+    ms = _epoch_ms(text)
     day = pl.when(ms % DAY_MS == 0).then(ms // DAY_MS).cast(pl.Int32).cast(pl.Date)
-    return pl.coalesce(_iso_day(trimmed), day)
+    return pl.coalesce(_iso_day(text), day)
+
+
+def _unusual_day(trimmed: pl.Series) -> pl.Series:
+    return _select(trimmed, _day(pl.col("text")))
 
 
 def _iso_day(text: pl.Expr) -> pl.Expr:
@@ -135,20 +157,19 @@ def _iso_day(text: pl.Expr) -> pl.Expr:
     return shaped.str.to_date("%Y-%m-%d", strict=False, cache=False)
 
 
-def datetime(name: str) -> pl.Expr:
-    """`name` as UTC microseconds: ISO 8601, UTC if it names no zone, or epoch milliseconds.
-
-    A day alone is its midnight. Null where digits beyond microseconds are not zero.
-    """
-    shaped = pl.when(raw(name).str.contains(_USUAL_MOMENT)).then(raw(name))
-    usual = shaped.str.to_datetime(
-        "%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False, cache=False
-    )
-    return _with_care(Kind.DATETIME, name, usual.dt.replace_time_zone("UTC"), _unusual_moment)
+def _usual_moment(text: pl.Expr) -> pl.Expr:
+    shaped = pl.when(text.str.contains(_USUAL_MOMENT)).then(text)
+    iso = shaped.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False, cache=False)
+    return pl.coalesce(iso, _epoch_moment(text))
 
 
-def _unusual_moment(trimmed: pl.Expr) -> pl.Expr:
-    return pl.coalesce(iso_moment(trimmed), (_epoch_ms(trimmed) * 1_000).cast(MOMENT))
+def _epoch_moment(text: pl.Expr) -> pl.Expr:
+    return (_epoch_ms(text) * 1_000).cast(MOMENT)
+
+
+def _unusual_moment(trimmed: pl.Series) -> pl.Series:
+    text = pl.col("text")
+    return _select(trimmed, pl.coalesce(iso_moment(text), _epoch_moment(text)))
 
 
 def iso_moment(text: pl.Expr, *, cut: bool = False) -> pl.Expr:
@@ -174,15 +195,15 @@ def _epoch_ms(text: pl.Expr) -> pl.Expr:
     return pl.when(ms.is_between(FIRST_MS, LAST_MS)).then(ms)
 
 
-def items(name: str) -> pl.Expr:
-    """`name`, a list with semicolons, as the text of a JSON array, blanks kept.
+def items(text: pl.Expr) -> pl.Expr:
+    """A list with semicolons as the text of a JSON array, blanks kept.
 
     Empty items are left out: ";a;;b;" becomes ["a","b"], and ";" [].
     """
-    escaped = raw(name).str.replace_many(list(_JSON_ESCAPES), list(_JSON_ESCAPES.values()))
+    escaped = text.str.replace_many(list(_JSON_ESCAPES), list(_JSON_ESCAPES.values()))
     joined = escaped.str.strip_chars(";").str.replace_all(";+", '","')
     array = pl.when(joined == "").then(pl.lit("[]")).otherwise('["' + joined + '"]')
-    return pl.when(raw(name) != "").then(array)
+    return pl.when(text != "").then(array)
 
 
 def record_id(name: str) -> pl.Expr:
@@ -190,36 +211,22 @@ def record_id(name: str) -> pl.Expr:
     return pl.when(raw(name).str.contains("^[0-9]+$")).then(raw(name)).cast(pl.Int64, strict=False)
 
 
-BY_KIND: dict[Kind, Callable[[str], pl.Expr]] = {
+USUAL: dict[Kind, Callable[[pl.Expr], pl.Expr]] = {
     Kind.TEXT: text,
-    Kind.NUMBER: number,
-    Kind.INTEGER: integer,
-    Kind.BOOLEAN: boolean,
-    Kind.DATE: date,
-    Kind.DATETIME: datetime,
+    Kind.NUMBER: _usual_number,
+    Kind.INTEGER: _usual_integer,
+    Kind.BOOLEAN: _truth,
+    Kind.DATE: _day,
+    Kind.DATETIME: _usual_moment,
     Kind.LIST: items,
 }
+"""Text to a kind, in the forms HubSpot nearly always writes; null for all others, and for ""."""
 
-
-def _with_care(
-    kind: Kind, name: str, usual: pl.Expr, unusual: Callable[[pl.Expr], pl.Expr]
-) -> pl.Expr:
-    """`usual`, and where it is null, what `unusual` makes of the text without blanks.
-
-    The forms HubSpot nearly always writes cost one cheap expression; the others
-    are read with care, and only they: an expression by itself would visit every row.
-    """
-    dtype = DTYPES[kind]
-    others = pl.when(usual.is_null() & (raw(name) != "")).then(raw(name))
-
-    def read(values: pl.Series) -> pl.Series:
-        if values.null_count() == values.len():
-            return pl.Series([None], dtype=dtype).new_from_index(0, values.len())
-        trimmed = values.drop_nulls().str.strip_chars().alias("text").to_frame().lazy()
-        typed = trimmed.select(unusual(pl.col("text")).alias("typed")).collect()["typed"]
-        nth = pl.when(pl.col("value").is_not_null()).then(
-            pl.col("value").is_not_null().cum_sum().cast(pl.Int64) - 1
-        )
-        return typed.gather(values.alias("value").to_frame().select(nth).to_series())
-
-    return pl.coalesce(usual, others.map_batches(read, return_dtype=dtype))
+_UNUSUAL: dict[Kind, Callable[[pl.Series], pl.Series]] = {
+    Kind.NUMBER: exact.doubles,
+    Kind.INTEGER: _unusual_integer,
+    Kind.BOOLEAN: _unusual_truth,
+    Kind.DATE: _unusual_day,
+    Kind.DATETIME: _unusual_moment,
+}
+"""Every form a kind allows, blanks dropped: read with care, and so only where it must be."""

@@ -202,6 +202,17 @@ def test_row_has_envelope_then_columns_under_their_own_names():
     assert answer.rows["archived_at"].equals(answer.rows["created_at"])
 
 
+@pytest.mark.parametrize("name", ["*", "^n.*$", "n 'x\""])
+def test_names_that_polars_could_read_as_patterns_are_names(name: str):
+    """Both ways of reading, and the rejects: " 1" is the unusual one of them."""
+    raw = raw_frame({name: [" 1", "2", "x"], "n": ["9", "9", "9"]}, id=["1", "2", "3"])
+
+    answer = normalise(raw, [Column(name, name, Kind.NUMBER)], object_type="calls")
+
+    assert answer.rows[name].to_list() == [1.0, 2.0, None]
+    assert answer.rejects.select("object_id", "property").rows() == [("3", name)]
+
+
 @pytest.mark.parametrize("sent", [True, False], ids=["property sent", "property not sent"])
 def test_empty_page_has_the_types_of_a_full_one(sent: bool):
     columns = [Column(kind, f"c_{kind}", kind) for kind in Kind]
