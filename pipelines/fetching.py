@@ -21,7 +21,7 @@ from pipelines.landing import Chunk, Typed, raw_of, typed
 from pipelines.progress import Counters
 from pipelines.reading import KnownColumns, Reading, reading_of
 from pipelines.settings import Settings
-from pipelines.stream import Bounds, chunked, unless, until
+from pipelines.stream import Bounds, Room, chunked, unless, until
 
 CONCURRENCY: Final = 24
 """batch/read requests under way at once: enough for 190 per 10 s at answers of a second each."""
@@ -92,8 +92,8 @@ class Fetcher:
         self._stop = stop
         self._bounds = bounds
 
-    async def stream(self) -> AsyncGenerator[Fetched]:
-        """Chunks of all object types, one after the other."""
+    async def stream(self, room: Room) -> AsyncGenerator[Fetched]:
+        """Chunks of all object types, one after the other, while there is room for them."""
         limits = Limits(
             requests_per_10s=self._settings.requests_per_10s,
             search_requests_per_s=self._settings.search_requests_per_s,
@@ -115,7 +115,7 @@ class Fetcher:
             ]
             before = Usage()
             for reading in readings:
-                one = self.object_fetch(client, reading)
+                one = self._object_fetch(client, reading, room)
                 self._before = before
                 async with aclosing(one.passes()) as chunks:
                     async for pass_, chunk in chunks:
@@ -129,7 +129,7 @@ class Fetcher:
         """What was sent for the object type under way, or was when everything ended."""
         return _difference(self._usage, self._before)
 
-    def object_fetch(self, client: HubSpotClient, reading: Reading) -> _ObjectFetch:
+    def _object_fetch(self, client: HubSpotClient, reading: Reading, room: Room) -> _ObjectFetch:
         """The part of this run that is one object type."""
         name = reading.object_type
         return _ObjectFetch(
@@ -143,6 +143,7 @@ class Fetcher:
             counters=self._counters[name],
             stop=self._stop,
             bounds=self._bounds,
+            room=room,
         )
 
 
@@ -160,7 +161,9 @@ class _ObjectFetch:
         counters: Counters,
         stop: threading.Event,
         bounds: Bounds,
+        room: Room,
     ) -> None:
+        self._room = room
         self.reading = reading
         self._client = client
         self._start = start
@@ -198,6 +201,7 @@ class _ObjectFetch:
     def _chunks(self, pages: AsyncIterator[IdPage], *, archived: bool) -> AsyncGenerator[Chunk]:
         async def read(page: IdPage) -> Batch:
             self._counters.add_found(len(page.ids))
+            await self._room.take(len(page.ids))
             batch = await self._hydrator.read(page, archived=archived)
             self._counters.read += len(page.ids)
             return batch

@@ -69,6 +69,7 @@ class Typed:
     errors: tuple[ErrorRow, ...]
     aliases: tuple[AliasRow, ...]
     requests: tuple[BatchRow, ...]
+    read: int  # ids of its pages; one that was listed twice counts twice
     asked: int
     loaded: frozenset[str]
     merged: int
@@ -104,6 +105,11 @@ class Chunk:
     def after(self) -> str | None:
         """Where discovery goes on once this has landed; None: it has ended."""
         return self.parts[-1].after
+
+    @property
+    def read(self) -> int:
+        """Ids of its pages, each page for itself."""
+        return sum(part.read for part in self.parts)
 
     @property
     def rows(self) -> int:
@@ -187,6 +193,7 @@ def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> T
             if old.isdecimal() and new.isdecimal()
         ),
         requests=tuple(row for batch in batches for row in batch.requests),
+        read=sum(len(batch.page.ids) for batch in batches),
         asked=len({object_id for batch in batches for object_id in batch.page.ids}),
         loaded=frozenset(wanted - unloadable),
         merged=len(aliases),

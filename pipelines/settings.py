@@ -21,6 +21,8 @@ from transforms.definitions import Kind
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
 os.environ.setdefault("ENABLE_RUNTIME_TRACE", "false")  # 40 ms for each chunk, and nobody reads it
 os.environ.setdefault("LOAD__RAISE_ON_MAX_RETRIES", "1")  # what fails once it is locked fails again
+os.environ.setdefault("EXTRACT__FUTURES_POLL_INTERVAL", "0.001")  # slept once for each resource
+os.environ.setdefault("NORMALIZE__DATA_WRITER__DISABLE_COMPRESSION", "true")  # state: a few lines
 os.environ.setdefault("LOAD__DELETE_COMPLETED_JOBS", "true")  # or all rows stay beside the file
 
 OBJECT_TYPES = ("contacts", "calls")

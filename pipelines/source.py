@@ -31,7 +31,7 @@ from pipelines.ledger import RunRow
 from pipelines.progress import Counters
 from pipelines.reading import KnownColumns, Reading
 from pipelines.settings import Settings, known_object_types, load_settings
-from pipelines.stream import Fetch
+from pipelines.stream import AT_RISK_RECORDS, Fetch
 from transforms.definitions import Kind
 
 SCHEMA_NAME = "hubspot"
@@ -79,15 +79,15 @@ def hubspot(
 def package(landings: Sequence[Landing], state: Mapping[str, object] | None = None) -> DltSource:
     """A dlt source that is one load package: these rows, and this state beside them."""
 
-    def remember(rows: pa.Table) -> Iterator[pa.Table]:
+    def remember(rows: list[pa.Table]) -> Iterator[pa.Table]:
         if state is not None:
             dlt.current.source_state().update(state)
-        yield rows
+        yield rows.pop()  # dlt keeps what a resource was given until a collection of cycles
 
     @dlt.source(schema=schema(), max_table_nesting=0)
     def _package() -> list[DltResource]:
         return [
-            dlt.resource(remember, name=landing.table, **landing.hints())(landing.rows)
+            dlt.resource(remember, name=landing.table, **landing.hints())([landing.rows])
             for landing in landings
         ]
 
@@ -129,11 +129,11 @@ def _records(
         stop=threading.Event(),
         ids=ids,
     )
-    with Fetch(fetcher.stream) as fetch:
+    with Fetch(fetcher.stream, room=AT_RISK_RECORDS) as fetch:
         for fetched in fetch:
-            fetch.taken()
             row.note(fetched.usage)
             if fetched.chunk is not None:
+                fetch.taken(fetched.chunk.read)
                 is_first = row.requested_ids == 0
                 yield from _marked(_tables(fetched.chunk, row, is_first=is_first))
                 state[object_type] = _remembered(fetched.chunk.reading)

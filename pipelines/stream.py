@@ -24,9 +24,11 @@ from pipelines.errors import Interrupted
 from pipelines.hydrate import Batch
 from pipelines.landing import Chunk, Typed
 
-CHUNK_RECORDS: Final = 17_500
-"""Records in one chunk, which is one load package and one checkpoint. With the requests under way
-it stays below the 20,000 that a killed process may lose."""
+AT_RISK_RECORDS: Final = 20_000
+"""Records asked for and not on disk yet: what a killed process may lose, and what is in memory."""
+CHUNK_RECORDS: Final = 18_200
+"""Records in one chunk, which is one load package and one checkpoint; what is left of those at risk
+is read while a chunk is on its way to the disk."""
 CHUNK_SECONDS: Final = 45.0
 """A chunk closes after this time even if it is small, so that a slow portal is saved too."""
 SLICE_RECORDS: Final = 8_750
@@ -45,11 +47,34 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How large slices and chunks become."""
+    """How large slices and chunks become, and how far reading may be ahead of the disk."""
 
+    at_risk_records: int = AT_RISK_RECORDS
     chunk_records: int = CHUNK_RECORDS
     chunk_seconds: float = CHUNK_SECONDS
     slice_records: int = SLICE_RECORDS
+
+
+class Room:
+    """For how many more records may be asked, until some of those before are on disk."""
+
+    def __init__(self, records: int) -> None:
+        self._free = records
+        self._turn = asyncio.Lock()
+        self._given = asyncio.Event()
+
+    async def take(self, records: int) -> None:
+        """Wait for room, first come first served: a chunk is made of the first pages."""
+        async with self._turn:
+            while self._free < records:
+                self._given.clear()
+                await self._given.wait()
+            self._free -= records
+
+    def give(self, records: int) -> None:
+        """So many are on disk. Call it in the thread of the event loop."""
+        self._free += records
+        self._given.set()
 
 
 async def unless(stop: threading.Event, work: Awaitable[R]) -> R:
@@ -153,18 +178,21 @@ class _Ended:
 class Fetch(Generic[T]):
     """Items of an async stream that runs in a thread of its own; iterate inside `with`.
 
-    No item is made ahead: the next is begun when the consumer calls `taken()`,
-    that is when the one before is safe on disk.
+    The stream goes on by itself for as long as there is room: `taken()` gives back
+    what the stream took for items that are safe on disk.
 
     Args:
         stream: Makes the async stream; called once, inside the thread's event loop.
+        room: What the stream may take before something is given back.
     """
 
-    def __init__(self, stream: Callable[[], AsyncGenerator[T]]) -> None:
+    def __init__(self, stream: Callable[[Room], AsyncGenerator[T]], *, room: int) -> None:
         self._stream = stream
+        self._room = Room(room)
         self._ready: queue.Queue[T | _Ended] = queue.Queue()
-        self._room = threading.Semaphore(0)
         self._next: T | _Ended | None = None
+        self._loop = asyncio.new_event_loop()
+        self._pumping: asyncio.Task[None] | None = None
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="fetch", daemon=True)
 
@@ -178,8 +206,7 @@ class Fetch(Generic[T]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._is_closed = True
-        self._room.release()
+        self._soon(self._close)
         self._thread.join()
 
     def __iter__(self) -> Iterator[T]:
@@ -192,9 +219,9 @@ class Fetch(Generic[T]):
         item, self._next = self._next, None
         return self._ready.get() if item is None else item
 
-    def taken(self) -> None:
-        """The item got last is safe: the next one may be made."""
-        self._room.release()
+    def taken(self, records: int) -> None:
+        """So many records are safe: as many more may be read."""
+        self._soon(self._room.give, records)
 
     def is_next_within(self, seconds: float) -> bool:
         """Whether the next item comes within this time; waits until it does."""
@@ -203,17 +230,27 @@ class Fetch(Generic[T]):
                 self._next = self._ready.get(timeout=seconds)
         return self._next is not None
 
+    def _soon(self, call: Callable[..., None], *arguments: int) -> None:
+        with contextlib.suppress(RuntimeError):  # the stream has ended, and its loop is closed
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _close(self) -> None:
+        self._is_closed = True
+        if self._pumping is not None:
+            self._pumping.cancel()
+
     def _run(self) -> None:
         try:
-            asyncio.run(self._pump())
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._pump())
             self._ready.put(_Ended())
         except BaseException as exc:  # noqa: BLE001  (raised again where the items are used)
             self._ready.put(_Ended(exc))
 
     async def _pump(self) -> None:
-        async with contextlib.aclosing(self._stream()) as items:
+        if self._is_closed:
+            return
+        self._pumping = asyncio.current_task()
+        async with contextlib.aclosing(self._stream(self._room)) as items:
             async for item in items:
                 self._ready.put(item)
-                await asyncio.to_thread(self._room.acquire)
-                if self._is_closed:
-                    return

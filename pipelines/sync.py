@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -184,6 +185,7 @@ class _Run:
             stop=stop,
             bounds=bounds,
         )
+        self._room = bounds.at_risk_records
         self._under_way = object_types[0]
         recall.close_stale_runs(warehouse, now=started_at)
 
@@ -193,18 +195,18 @@ class _Run:
         Raises:
             CrmError: From either half; all that was read before it has landed.
         """
-        with self._view, Fetch(self._fetcher.stream) as fetch:
+        with self._view, Fetch(self._fetcher.stream, room=self._room) as fetch:
             for counters in self._counters.values():
                 self._view.begin(counters)
             for fetched in fetch:
                 self._note_usage(fetched)
                 if fetched.chunk is None:
-                    fetch.taken()
                     self._finish(fetched.reading)
                 else:
                     ready = self._ready(fetched, fetched.chunk)
+                    on_disk = partial(fetch.taken, fetched.chunk.read)
                     del fetched
-                    self._land(ready, fetch.taken)
+                    self._land(ready, on_disk)
                 if not fetch.is_next_within(HOLD_S):
                     self._warehouse.release()  # others may read while we wait for HubSpot
 

@@ -5,7 +5,6 @@ The only module that knows that the destination is a DuckDB file.
 
 from __future__ import annotations
 
-import gc
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -40,7 +39,6 @@ DEFAULT_LOCK_WAIT_S = 60.0
 MEMORY_LIMIT = "192MB"
 """For DuckDB's buffers; what does not fit goes to disk, so a load's memory is bounded."""
 
-COLLECT_ROWS = 5_000
 CHECKPOINT_BYTES = 40 << 20
 """What may wait in DuckDB's log, and so in its memory. Each checkpoint writes the last row group
 of 122,880 rows anew, so many small ones are slow."""
@@ -159,10 +157,7 @@ class Warehouse:
         with self._named_failures():
             self.pipeline.extract(package(landings, state))
         self._is_fetched = True
-        is_large = sum(landing.rows.num_rows for landing in landings) > COLLECT_ROWS
         landings.clear()
-        if is_large:
-            gc.collect()  # dlt's sources are cycles, and hold the rows
 
     def hold(self) -> duckdb.DuckDBPyConnection:
         """Have the file open between loads, so that each is spared a checkpoint of the file.

@@ -27,6 +27,7 @@ from pipelines.fetching import Fetcher, Start
 from pipelines.progress import Counters
 from pipelines.settings import Settings
 from pipelines.simulator.portal import Portal
+from pipelines.stream import Room
 
 CRM = (sys.executable, "-m", "pipelines.cli")
 FLOOR = (sys.executable, "-m", "tests.bench.floor")
@@ -196,7 +197,7 @@ async def _read(url: str, ids: Sequence[str]) -> tuple[float, int, int]:
     )
     requests, limited = 0, 0
     began = time.perf_counter()
-    async for fetched in fetcher.stream():
+    async for fetched in fetcher.stream(Room(len(ids))):
         limited = fetched.usage.rate_limited
         requests = fetched.usage.requests
     return time.perf_counter() - began, requests, limited

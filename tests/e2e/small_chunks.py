@@ -17,7 +17,8 @@ from pipelines.warehouse import Warehouse
 
 def main(warehouse: str, chunk_records: str, wait_s: str, *objects: str) -> NoReturn:
     output = Output(is_quiet=False, is_json=False, is_verbose=False)
-    bounds = Bounds(chunk_records=int(chunk_records), slice_records=int(chunk_records) // 2)
+    records = int(chunk_records)
+    bounds = Bounds(at_risk_records=2 * records, chunk_records=records, slice_records=records // 2)
     try:
         with Warehouse(Path(warehouse), lock_wait_s=float(wait_s), tell=output.say) as opened:
             outcome = interruptible(
