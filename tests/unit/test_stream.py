@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.discovery import IdPage
 from pipelines.errors import Interrupted, TransientError
-from pipelines.stream import Bounds, Fetch, chunked, until
+from pipelines.stream import Bounds, Fetch, Room, chunked, until
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,8 @@ def test_an_error_before_the_first_batch_is_just_raised():
 
 def test_the_defaults_keep_the_promise_of_what_a_kill_may_cost():
     """At most 20,000 records or 60 s, whichever is first."""
-    assert Bounds().chunk_records <= 20_000 - 2400  # 24 requests of 100 are under way
+    assert Bounds().at_risk_records <= 20_000
+    assert Bounds().chunk_records + 100 <= Bounds().at_risk_records  # or none would ever be full
     assert Bounds().chunk_seconds <= 60
     assert Bounds().slice_records <= Bounds().chunk_records
 
@@ -179,60 +180,125 @@ def test_without_a_stop_every_batch_comes():
 # ---------------------------------------------------------------- the thread
 
 
-def test_items_come_in_order_and_one_at_a_time():
-    """Memory is bounded: the next item is begun when the one before is safe on disk."""
+def test_the_stream_goes_on_as_far_as_there_is_room():
+    """A kill loses no more than that, and memory holds no more."""
     begun = []
 
-    async def stream():
-        for number in range(4):
+    async def stream(room):
+        for number in range(6):
+            await room.take(100)
             begun.append(number)
             yield number
 
     found, ahead = [], []
-    with Fetch(stream) as fetch:
+    with Fetch(stream, room=200) as fetch:
         for item in fetch:
             found.append(item)
             ahead.append(len(begun) - len(found))
-            fetch.taken()
+            fetch.taken(100)
 
-    assert found == [0, 1, 2, 3]
-    assert ahead == [0, 0, 0, 0]
+    assert found == [0, 1, 2, 3, 4, 5]
+    assert max(ahead) <= 2
+
+
+def test_room_is_given_first_come_first_served():
+    """A chunk is made of the first pages: a later one may not take the last room from them."""
+
+    async def run():
+        room, order = Room(100), []
+
+        async def take(name, records):
+            await room.take(records)
+            order.append(name)
+
+        await room.take(60)
+        tasks = [asyncio.ensure_future(take(*one)) for one in (("large", 100), ("small", 10))]
+        await asyncio.sleep(0)
+        waiting = list(order)
+        room.give(60)
+        await tasks[0]
+        room.give(100)
+        await asyncio.gather(*tasks)
+        return waiting, order
+
+    assert asyncio.run(run()) == ([], ["large", "small"])
+
+
+def test_nothing_is_begun_beyond_the_room():
+    """Until something is safe on disk."""
+
+    async def run():
+        room = Room(250)
+        takes = [asyncio.ensure_future(room.take(100)) for _ in range(4)]
+        await asyncio.gather(*takes[:2])
+        before = [take.done() for take in takes]
+        room.give(50)
+        await asyncio.wait(takes[:3])
+        after = [take.done() for take in takes]
+        takes[3].cancel()
+        return before, after
+
+    assert asyncio.run(run()) == ([True, True, False, False], [True, True, True, False])
 
 
 def test_a_failure_is_raised_after_the_items_before_it():
     """In the consumer's thread, where somebody can handle it."""
 
-    async def stream():
+    async def stream(_room):
         yield 1
         raise TransientError("no answer")
 
     found = []
 
     def consume() -> None:
-        with Fetch(stream) as fetch:
-            for item in fetch:
-                found.append(item)
-                fetch.taken()
+        with Fetch(stream, room=100) as fetch:
+            found.extend(fetch)
 
     with pytest.raises(TransientError, match="no answer"):
         consume()
     assert found == [1]
 
 
-def test_leaving_early_ends_the_thread_and_closes_the_stream():
+@pytest.mark.parametrize("is_waiting", [True, False], ids=["for room", "for nothing"])
+def test_leaving_early_ends_the_thread_and_closes_the_stream(is_waiting):
     """A failed load must not leave a thread behind that goes on asking HubSpot."""
     closed = threading.Event()
 
-    async def stream():
+    async def stream(room):
         try:
-            for number in range(1000):
-                yield number
+            yield 0
+            await room.take(1000 if is_waiting else 1)
+            await asyncio.Event().wait()
         finally:
             closed.set()
 
     before = threading.active_count()
-    with Fetch(stream) as fetch:
+    with Fetch(stream, room=100) as fetch:
         assert next(iter(fetch)) == 0
 
     assert closed.wait(5)
     assert threading.active_count() == before
+
+
+def test_leaving_at_once_ends_the_thread_too():
+    """Before the stream has begun."""
+
+    async def stream(_room):
+        yield await asyncio.Event().wait()
+
+    before = threading.active_count()
+    with Fetch(stream, room=100):
+        pass
+
+    assert threading.active_count() == before
+
+
+def test_what_is_taken_after_the_end_is_no_error():
+    """The last chunk is on disk when the thread has long ended."""
+
+    async def stream(_room):
+        yield 1
+
+    with Fetch(stream, room=100) as fetch:
+        assert list(fetch) == [1]
+        fetch.taken(100)
