@@ -12,7 +12,6 @@ import json
 import os
 import sys
 from datetime import UTC, datetime
-from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -20,6 +19,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from pipelines.errors import CrmError
+from pipelines.options import (
+    DEFAULT_WAIT_S,
+    FormatOption,
+    LogFormat,
+    QueryFormat,
+    QuietOption,
+    VerboseOption,
+    WaitOption,
+    WarehouseOption,
+)
 
 if TYPE_CHECKING:
     from pipelines.output import Output
@@ -37,43 +46,6 @@ app = typer.Typer(
 # typer does not export it; its own name would tie us to one version.
 _UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]
 
-
-class LogFormat(StrEnum):
-    """How lines are written."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-class QueryFormat(StrEnum):
-    """How rows are written."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-
-
-WarehouseOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--warehouse",
-        metavar="PATH",
-        help="The DuckDB file; default: destination.duckdb.credentials, else hubspot.duckdb.",
-    ),
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Print failures only.")]
-FormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How lines are written.")]
-VerboseOption = Annotated[bool, typer.Option("--verbose", help="Print what libraries log, too.")]
-WaitOption = Annotated[
-    float,
-    typer.Option(
-        "--wait",
-        metavar="SECONDS",
-        min=0,
-        help="How long to wait while another program has the warehouse open.",
-    ),
-]
-DEFAULT_WAIT_S = 60.0
 MAX_TABLE_ROWS = 1000  # more are measured for minutes, and nobody reads them
 
 

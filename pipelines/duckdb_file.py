@@ -15,6 +15,8 @@ from pipelines.errors import ConfigError, CrmError, WarehouseError
 
 DATASET = "crm"
 ANALYTICS = "analytics"
+DEFAULT_LOCK_WAIT_S = 60.0
+HAS_TABLE = "select 1 from information_schema.tables where table_schema = ? and table_name = ?"
 STORAGE_VERSION = "v1.2.0"
 """Files in this format open in DuckDB 1.2 and later; DuckDB 2 would write one that 1.x refuses."""
 

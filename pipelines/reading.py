@@ -15,7 +15,8 @@ import pyarrow as pa
 from pipelines.errors import ConfigError
 from pipelines.hubspot.client import HubSpotClient
 from pipelines.settings import SECTION, ObjectSettings
-from transforms.definitions import Column, Kind, Property, columns
+from transforms.columns import Column, columns
+from transforms.definitions import Kind, Property
 from transforms.normalise import integers
 
 KnownColumns = Mapping[str, Mapping[Kind, str]]

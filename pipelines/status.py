@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipelines.fetching import Start
+from pipelines.reader import Reader
 from pipelines.rows import Rows
 from pipelines.settings import OBJECT_TYPES
-from pipelines.warehouse import Reader, is_package_pending
+from pipelines.warehouse import is_package_pending
 
 _MINUTE = "%Y-%m-%d %H:%M"
 _RUNS = f"""

@@ -22,12 +22,13 @@ from pipelines.duckdb_file import check_name
 from pipelines.hubspot.limits import DEFAULT_REQUESTS_PER_10S
 from pipelines.hubspot.paths import API_VERSIONS
 from pipelines.progress import Silent
+from pipelines.reader import Reader
 from pipelines.settings import OBJECT_TYPES, Settings
 from pipelines.simulator.app import app as simulator
 from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
 from pipelines.sync import sync
-from pipelines.warehouse import Reader, Warehouse
+from pipelines.warehouse import Warehouse
 from transforms.definitions import Kind
 
 ROOT = Path(__file__).parent.parent

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from transforms import parse
-from transforms.definitions import Column, Kind
+from transforms.columns import Column
+from transforms.definitions import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

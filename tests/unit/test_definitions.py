@@ -10,15 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.definitions import (
-    RESERVED,
-    Column,
-    Kind,
-    Option,
-    Property,
-    columns,
-    kind_of,
-)
+from transforms.columns import RESERVED, Column, columns, kind_of
+from transforms.definitions import Kind, Option, Property
 
 
 def hexes(name: str, length: int = 6) -> str:

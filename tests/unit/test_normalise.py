@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from slow_decoder import BLANKS, Reject, decode
 
-from transforms.definitions import Column, Kind
+from transforms.columns import Column
+from transforms.definitions import Kind
 from transforms.normalise import REJECTS_SCHEMA, Normalised, integers, normalise
 
 ENVELOPE = {

@@ -10,7 +10,8 @@ import pytest
 from pipelines.errors import ConfigError
 from pipelines.reading import PROPERTIES, PROPERTY_OPTIONS, Reading, selected
 from pipelines.settings import ObjectSettings
-from transforms.definitions import Kind, Option, Property, columns
+from transforms.columns import columns
+from transforms.definitions import Kind, Option, Property
 from transforms.records import raw_schema
 
 DEFINITIONS = (

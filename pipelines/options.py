@@ -1,0 +1,48 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_WAIT_S = 60.0
+
+
+class LogFormat(StrEnum):
+    """How lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class QueryFormat(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+WarehouseOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--warehouse",
+        metavar="PATH",
+        help="The DuckDB file; default: destination.duckdb.credentials, else hubspot.duckdb.",
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print failures only.")]
+FormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How lines are written.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", help="Print what libraries log, too.")]
+WaitOption = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        help="How long to wait while another program has the warehouse open.",
+    ),
+]
