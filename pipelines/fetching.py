@@ -79,7 +79,7 @@ class Fetcher:
         known: Mapping[str, KnownColumns],
         counters: Mapping[str, Counters],
         stop: threading.Event,
-        bounds: Bounds = Bounds(),  # noqa: B008  (frozen)
+        bounds: Bounds = Bounds(),
         ids: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._ids = ids or {}

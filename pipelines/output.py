@@ -115,7 +115,7 @@ def interruptible(work: Callable[[threading.Event], T], say: Callable[[str], Non
     """
     stop = threading.Event()
 
-    def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (a signal handler's arguments)
         if stop.is_set():
             os._exit(130)
         stop.set()

@@ -202,9 +202,9 @@ class Silent:
 def spoken_s(seconds: float) -> str:
     """Seconds as a person says them: `40 s`, `3 min 20 s`, `2 h 5 min`."""
     whole = round(seconds)
-    if whole < 60:  # noqa: PLR2004
+    if whole < 60:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
-    if minutes < 60:  # noqa: PLR2004
+    if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"

@@ -58,7 +58,7 @@ def sync(
     view: View,
     stop: threading.Event,
     is_full: bool = False,
-    bounds: Bounds = Bounds(),  # noqa: B008  (frozen)
+    bounds: Bounds = Bounds(),
 ) -> Outcome:
     """Read everything HubSpot lists of these object types into the warehouse.
 

@@ -118,7 +118,7 @@ def _decoded(answers: Sequence[bytes]) -> Iterator[tuple[dict[str, Any], dict[st
         text = answer.decode(errors="replace")
         for record in json.loads(text, parse_float=_Literal, parse_int=_Literal)["results"]:
             if not isinstance(record, dict):
-                raise ValueError("an item of `results` is not an object")  # noqa: TRY004
+                raise ValueError("an item of `results` is not an object")  # noqa: TRY004  (a value of the wrong shape)
             values = record.get("properties")
             yield record, values if isinstance(values, dict) else {}
 

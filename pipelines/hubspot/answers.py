@@ -52,7 +52,7 @@ class Answer:
     @property
     def ok(self) -> bool:
         """Any 2xx."""
-        return 200 <= self.status < 300  # noqa: PLR2004
+        return 200 <= self.status < 300
 
     @property
     def correlation_id(self) -> str | None:
@@ -92,7 +92,7 @@ def refusal(answer: Answer) -> HubSpotError:
     """The error for an answer that is not 2xx."""
     said = decode.error_body(answer.body)
     kind = _kind(answer, said)
-    if said is None and kind is TerminalError and (answer.is_html or answer.status < 400):  # noqa: PLR2004
+    if said is None and kind is TerminalError and (answer.is_html or answer.status < 400):
         return _not_hubspot(answer)
     said = said or ErrorBody()
     error = kind(
@@ -114,7 +114,7 @@ def _kind(answer: Answer, said: ErrorBody | None) -> type[HubSpotError]:
         return AuthError
     if status == TOO_MANY_REQUESTS and _is_daily(answer, said):
         return DailyLimitError
-    if status in (LOCKED, TOO_MANY_REQUESTS, MIGRATING) or status >= 500:  # noqa: PLR2004
+    if status in (LOCKED, TOO_MANY_REQUESTS, MIGRATING) or status >= 500:
         return TransientError
     return TerminalError
 

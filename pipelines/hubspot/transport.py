@@ -139,7 +139,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
         # aiohttp repeats a GET by itself when the server drops the connection.
         # That request would be missing in our count; we do repeats ourselves.
-        self._session._retry_connection = False  # noqa: SLF001
+        self._session._retry_connection = False  # noqa: SLF001  (aiohttp has no setting)
         return self._session
 
 

@@ -65,7 +65,7 @@ def app(
     token: str | None = None,
     scopes: Collection[str] = ALL_SCOPES,
     clock: Callable[[], float] = time.monotonic,
-    variants: Variants = Variants(),  # noqa: B008
+    variants: Variants = Variants(),
 ) -> Starlette:
     """An ASGI app that answers for `portal`.
 

@@ -66,7 +66,7 @@ class Property:
         """Whether a value is a `;` list."""
         return self.definition["fieldType"] == "checkbox" or self.name in MANY_VALUED_SELECTS
 
-    def with_definition(self, **changes: Any) -> Property:  # noqa: ANN401
+    def with_definition(self, **changes: Any) -> Property:
         """The same property with other values for some keys of its definition."""
         return replace(self, definition={**self.definition, **changes})
 
@@ -103,7 +103,7 @@ def definition(
     group: str,
     *,
     own: bool = False,
-    **extra: Any,  # noqa: ANN401
+    **extra: Any,
 ) -> Json:
     """One property definition.
 

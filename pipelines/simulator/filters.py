@@ -168,7 +168,7 @@ def _token(records: Records, one: Filter) -> Test:
     return matches
 
 
-def _operand(records: Records, name: str, value: object) -> Any:  # noqa: ANN401
+def _operand(records: Records, name: str, value: object) -> Any:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     parsed = _parsed(_parser(records, name), text)
     if parsed is None:
@@ -187,7 +187,7 @@ def _parser(records: Records, name: str) -> Callable[[str], Any]:
     return str if kind == "enumeration" else str.lower
 
 
-def _parsed(parse: Callable[[str], Any], value: Value) -> Any:  # noqa: ANN401
+def _parsed(parse: Callable[[str], Any], value: Value) -> Any:
     if not value:
         return None
     try:

@@ -55,7 +55,7 @@ def batch_read(call: Call) -> Answer:
     found = {record.id: record for record in lookups.values() if record}
     ordered = [found[record_id] for record_id in sorted(found)]
     if call.variants.result_order == "shuffled":
-        Random(len(call.body)).shuffle(ordered)  # noqa: S311
+        Random(len(call.body)).shuffle(ordered)
     body: Json = {
         "completedAt": now_iso(),
         "status": "COMPLETE",

@@ -29,7 +29,7 @@ _FULLEST: Final = 0.4
 
 def fill_contacts(records: Records, count: int, *, seed: int, now: datetime) -> None:
     """Put `count` live contacts into `records`, the documented example among them."""
-    rng = Random(f"{seed}/contacts")  # noqa: S311
+    rng = Random(f"{seed}/contacts")
     merged = ceil(count * MERGED_SHARE) if count > 1 else 0
     archived = ceil(count * ARCHIVED_SHARE)
     ids = _contact_ids(rng, count + archived + merged)
@@ -43,7 +43,7 @@ def fill_contacts(records: Records, count: int, *, seed: int, now: datetime) -> 
 
 def fill_calls(records: Records, count: int, *, seed: int, now: datetime) -> None:
     """Put `count` live calls into `records`."""
-    rng = Random(f"{seed}/calls")  # noqa: S311
+    rng = Random(f"{seed}/calls")
     archived = ceil(count * ARCHIVED_SHARE)
     ids = sorted(rng.sample(range(10**9, 2 * 10**11), count + archived))
     _add(records, ids, rng, now)

@@ -169,7 +169,7 @@ class Portal:
         object_type: str,
         name: str,
         kind: str = "string/text",
-        **extra: Any,  # noqa: ANN401
+        **extra: Any,
     ) -> None:
         """Define a custom property of kind "type/fieldType"; it is null until updated."""
         records = self.records[object_type]

@@ -31,7 +31,7 @@ def _email(record: Record) -> Value:
 
 
 def _additional_emails(record: Record) -> Value:
-    if not record.is_generated or record.id % 10 != 3:  # noqa: PLR2004
+    if not record.is_generated or record.id % 10 != 3:
         return None
     return f"alias.{record.id}@example.org;second.{record.id}@example.net"
 

@@ -94,7 +94,7 @@ class Records:
         A property added after the portal was built is null in every record.
         """
         if prop.name not in self._pools:
-            rng = Random(f"{self._seed}/{self.object_type}/{prop.name}")  # noqa: S311
+            rng = Random(f"{self._seed}/{self.object_type}/{prop.name}")
             self._pools[prop.name] = v.pool(
                 rng, prop.values, filled=prop.filled, empty=prop.empty, absent=prop.absent
             )
@@ -107,7 +107,7 @@ class Records:
         """The visible ones among `names`, and those always answered; None selects all."""
         key = None if names is None else tuple(names)
         if key not in self._selections:
-            if len(self._selections) > 200:  # noqa: PLR2004
+            if len(self._selections) > 200:
                 self._selections.clear()
             self._selections[key] = self._make_selection(key)
         return self._selections[key]

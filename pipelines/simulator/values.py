@@ -116,7 +116,7 @@ def moment(first: date, last: date, *, as_epoch: float = 0.0) -> Maker:
 
     def make(rng: Random) -> str:
         ms = rng.randint(low, high)
-        ms -= ms % 1000 if rng.random() < 0.25 else 0  # noqa: PLR2004
+        ms -= ms % 1000 if rng.random() < 0.25 else 0
         return str(ms) if rng.random() < as_epoch else iso(ms)
 
     return make
@@ -135,7 +135,7 @@ def prose(rng: Random) -> str:
 
 def long_prose(rng: Random) -> str:
     """`prose`, and now and then the longest text HubSpot keeps."""
-    return ("lorem ipsum " * LONGEST_TEXT)[:LONGEST_TEXT] if rng.random() < 0.01 else prose(rng)  # noqa: PLR2004
+    return ("lorem ipsum " * LONGEST_TEXT)[:LONGEST_TEXT] if rng.random() < 0.01 else prose(rng)
 
 
 def html(rng: Random) -> str:

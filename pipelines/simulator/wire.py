@@ -69,16 +69,16 @@ class Answer:
     status: int = 200
 
 
-class Refusal(Exception):  # noqa: N818
+class Refusal(Exception):  # noqa: N818  (an answer, not an error)
     """An answer of 4xx in HubSpot's error envelope; the gate adds the correlation id."""
 
-    def __init__(self, status: int, message: str, **more: Any) -> None:  # noqa: ANN401
+    def __init__(self, status: int, message: str, **more: Any) -> None:
         super().__init__(message)
         self.status = status
         self.body: Json = {"status": "error", "message": message, **more}
 
 
-def invalid(message: str, **more: Any) -> Refusal:  # noqa: ANN401
+def invalid(message: str, **more: Any) -> Refusal:
     """400 VALIDATION_ERROR."""
     return Refusal(400, message, category="VALIDATION_ERROR", **more)
 

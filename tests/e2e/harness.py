@@ -183,7 +183,7 @@ def synced(
     *,
     is_full: bool = False,
     lock_wait_s: float = 10.0,
-    bounds: Bounds = Bounds(),  # noqa: B008  (frozen)
+    bounds: Bounds = Bounds(),
     **settings: Any,
 ) -> Outcome:
     """`crm sync` without the process around it; fails when the run does."""

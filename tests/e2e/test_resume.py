@@ -210,7 +210,7 @@ def test_killed_and_the_working_folder_deleted(still, undisturbed, path):
 @pytest.mark.parametrize("seed", range(6))
 def test_killed_again_and_again_at_random_points(seed, still, undisturbed, path):
     """Seven kills in one warehouse, each in what the one before left behind."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     kills = 0
     while kills < 7:
         was_running = killed_at(still, path, chance.uniform(LEAST_S, MOST_S))
@@ -231,7 +231,7 @@ def test_killed_again_and_again_at_random_points(seed, still, undisturbed, path)
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_second_runs_leave_what_the_first_one_landed(seed, still, undisturbed, path):
     """In a rerun every chunk replaces rows: a kill between delete and insert may lose none."""
-    chance = random.Random(f"rerun {seed}")  # noqa: S311
+    chance = random.Random(f"rerun {seed}")
     run_to_the_end(still, path)
     for _ in range(3):
         killed_at(still, path, chance.uniform(LEAST_S, MOST_S))

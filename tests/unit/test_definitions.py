@@ -316,7 +316,7 @@ def test_live_definition_counts_when_an_archived_one_has_its_name():
 )
 def test_columns_do_not_depend_on_the_order_and_never_collide(wanted: list[str], seed: int):
     properties = [Property(name) for name in [*wanted, "id", "ID", "_dlt_load_id"]]
-    shuffled = random.Random(seed).sample(properties, len(properties))  # noqa: S311
+    shuffled = random.Random(seed).sample(properties, len(properties))
     found = columns(properties)
 
     assert columns(shuffled) == found

@@ -95,7 +95,7 @@ async def drive(limiter, server, *, requests, workers, observe=None):
 )
 def test_never_more_than_the_limit_in_any_window(limit, workers, seed, slowest):
     """Whatever the latency of each way: a limiter that counts at sending fails this."""
-    rng = random.Random(seed)  # noqa: S311  (repeatable, not secret)
+    rng = random.Random(seed)
 
     async def main():
         server = RollingServer(
@@ -110,7 +110,7 @@ def test_never_more_than_the_limit_in_any_window(limit, workers, seed, slowest):
 @pytest.mark.parametrize("jitter_s", [0.0, 0.1], ids=["steady", "jitter"])
 def test_pace_in_steady_state(jitter_s):
     """190 in 10 s at 120 ms: at least 97 % of what the limit allows, no refusal."""
-    rng = random.Random(7)  # noqa: S311  (repeatable, not secret)
+    rng = random.Random(7)
 
     async def main():
         limits = Limits(clock=asyncio.get_running_loop().time)
@@ -248,7 +248,7 @@ def test_places_are_held_back_for_others_with_the_same_token():
 
 def test_alone_nothing_is_held_back():
     """Answers that overtake each other must not look like another program."""
-    rng = random.Random(3)  # noqa: S311  (repeatable, not secret)
+    rng = random.Random(3)
 
     async def main():
         limits = Limits(requests_per_10s=50, clock=asyncio.get_running_loop().time)
