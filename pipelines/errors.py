@@ -17,6 +17,7 @@ they are rows in the table `errors`, and the run goes on.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -35,10 +36,14 @@ class ConfigError(CrmError):
 class HubSpotError(CrmError):
     """HubSpot refused, or did not answer, after every retry that could help.
 
-    Attributes hold what HubSpot said, for the row in `errors`; all may be None.
+    Attributes hold what HubSpot said, for the row in `errors`; all may be None. `attempts`,
+    `requested_at` (of the first) and `duration_ms` are those of the request, once it is over.
     """
 
     exit_code = 4
+    attempts: int = 1
+    requested_at: datetime | None = None
+    duration_ms: int = 0
 
     def __init__(
         self,

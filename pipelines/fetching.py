@@ -10,18 +10,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from pipelines.accounting import Batch
 from pipelines.discovery import IdPage, given, listed
 from pipelines.errors import AuthError, DailyLimitError, HubSpotError
 from pipelines.hubspot.auth import StaticToken
 from pipelines.hubspot.client import HubSpotClient, Usage, open_http
 from pipelines.hubspot.limits import Limits
 from pipelines.hubspot.paths import Paths
-from pipelines.hydrate import Batch, Hydrator, in_order
+from pipelines.hydrate import Hydrator
 from pipelines.landing import Chunk, Typed, raw_of, typed
 from pipelines.progress import Counters
 from pipelines.reading import KnownColumns, Reading, reading_of
 from pipelines.settings import Settings
-from pipelines.stream import Bounds, Room, chunked, unless, until
+from pipelines.stream import Bounds, chunked, in_order, unless, until
+from pipelines.thread import Room
 
 CONCURRENCY: Final = 24
 """batch/read requests under way at once: enough for 190 per 10 s at answers of a second each."""

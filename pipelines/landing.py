@@ -11,8 +11,8 @@ import polars as pl
 import pyarrow as pa
 
 from pipelines import ledger
+from pipelines.accounting import Batch
 from pipelines.errors import IncompleteError
-from pipelines.hydrate import Batch
 from pipelines.ledger import AliasRow, BatchRow, ErrorRow, RunRow
 from pipelines.reading import Reading
 from transforms.normalise import INVALID_ID, Normalised, normalise

@@ -31,7 +31,8 @@ from pipelines.ledger import RunRow
 from pipelines.progress import Counters
 from pipelines.reading import KnownColumns, Reading
 from pipelines.settings import Settings, known_object_types, load_settings
-from pipelines.stream import AT_RISK_RECORDS, Fetch
+from pipelines.stream import AT_RISK_RECORDS
+from pipelines.thread import Fetch
 from transforms.definitions import Kind
 
 SCHEMA_NAME = "hubspot"

@@ -1,10 +1,8 @@
-"""Fetching in a thread of its own, so that it goes on while a chunk is typed and landed."""
+"""Async streams: pages to batches, batches to typed chunks, and how a stop ends them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import queue
 import threading
 import time
 from collections import deque
@@ -13,15 +11,14 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Iterator,
     Sequence,
 )
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
+from pipelines.accounting import Batch
+from pipelines.discovery import IdPage
 from pipelines.errors import Interrupted
-from pipelines.hydrate import Batch
 from pipelines.landing import Chunk, Typed
 
 AT_RISK_RECORDS: Final = 20_000
@@ -55,26 +52,25 @@ class Bounds:
     slice_records: int = SLICE_RECORDS
 
 
-class Room:
-    """For how many more records may be asked, until some of those before are on disk."""
-
-    def __init__(self, records: int) -> None:
-        self._free = records
-        self._turn = asyncio.Lock()
-        self._given = asyncio.Event()
-
-    async def take(self, records: int) -> None:
-        """Wait for room, first come first served: a chunk is made of the first pages."""
-        async with self._turn:
-            while self._free < records:
-                self._given.clear()
-                await self._given.wait()
-            self._free -= records
-
-    def give(self, records: int) -> None:
-        """So many are on disk. Call it in the thread of the event loop."""
-        self._free += records
-        self._given.set()
+async def in_order(
+    pages: AsyncIterator[IdPage],
+    read: Callable[[IdPage], Awaitable[Batch]],
+    *,
+    concurrency: int,
+) -> AsyncIterator[Batch]:
+    """What `read` makes of each page, in the order of the pages, `concurrency` at a time."""
+    under_way: deque[asyncio.Future[Batch]] = deque()
+    try:
+        async for page in pages:
+            under_way.append(asyncio.ensure_future(read(page)))
+            while under_way and (len(under_way) >= concurrency or under_way[0].done()):
+                yield await under_way.popleft()
+        while under_way:
+            yield await under_way.popleft()
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
 
 async def unless(stop: threading.Event, work: Awaitable[R]) -> R:
@@ -165,92 +161,3 @@ async def chunked(
     await close_slice(wait=True)
     if parts:
         yield Chunk(tuple(parts))
-
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    failure: BaseException | None = None
-
-
-class Fetch(Generic[T]):
-    """Items of an async stream that runs in a thread of its own; iterate inside `with`.
-
-    The stream goes on by itself for as long as there is room: `taken()` gives back
-    what the stream took for items that are safe on disk.
-
-    Args:
-        stream: Makes the async stream; called once, inside the thread's event loop.
-        room: What the stream may take before something is given back.
-    """
-
-    def __init__(self, stream: Callable[[Room], AsyncGenerator[T]], *, room: int) -> None:
-        self._stream = stream
-        self._room = Room(room)
-        self._ready: queue.Queue[T | _Ended] = queue.Queue()
-        self._next: T | _Ended | None = None
-        self._loop = asyncio.new_event_loop()
-        self._pumping: asyncio.Task[None] | None = None
-        self._is_closed = False
-        self._thread = threading.Thread(target=self._run, name="fetch", daemon=True)
-
-    def __enter__(self) -> Fetch[T]:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._soon(self._close)
-        self._thread.join()
-
-    def __iter__(self) -> Iterator[T]:
-        while not isinstance(item := self._get(), _Ended):
-            yield item
-        if item.failure is not None:
-            raise item.failure
-
-    def _get(self) -> T | _Ended:
-        item, self._next = self._next, None
-        return self._ready.get() if item is None else item
-
-    def taken(self, records: int) -> None:
-        """So many records are safe: as many more may be read."""
-        self._soon(self._room.give, records)
-
-    def is_next_within(self, seconds: float) -> bool:
-        """Whether the next item comes within this time; waits until it does."""
-        if self._next is None:
-            with contextlib.suppress(queue.Empty):
-                self._next = self._ready.get(timeout=seconds)
-        return self._next is not None
-
-    def _soon(self, call: Callable[..., None], *arguments: int) -> None:
-        with contextlib.suppress(RuntimeError):  # the stream has ended, and its loop is closed
-            self._loop.call_soon_threadsafe(call, *arguments)
-
-    def _close(self) -> None:
-        self._is_closed = True
-        if self._pumping is not None:
-            self._pumping.cancel()
-
-    def _run(self) -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._pump())
-            self._ready.put(_Ended())
-        except BaseException as exc:  # noqa: BLE001  (raised again where the items are used)
-            self._ready.put(_Ended(exc))
-
-    async def _pump(self) -> None:
-        if self._is_closed:
-            return
-        self._pumping = asyncio.current_task()
-        async with contextlib.aclosing(self._stream(self._room)) as items:
-            async for item in items:
-                self._ready.put(item)

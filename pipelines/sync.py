@@ -28,7 +28,8 @@ from pipelines.ledger import RunRow
 from pipelines.progress import Counters, View
 from pipelines.reading import Reading
 from pipelines.settings import Settings
-from pipelines.stream import Bounds, Fetch
+from pipelines.stream import Bounds
+from pipelines.thread import Fetch
 from pipelines.views import apply_views
 from pipelines.warehouse import Warehouse
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 
+from pipelines.errors import HubSpotError
 from pipelines.hubspot import decode
 from pipelines.hubspot.retry import RetryPolicy
 from pipelines.hubspot.send import Exchange, Sender, Usage
@@ -110,6 +111,7 @@ class HubSpotClient:
         properties_with_history: Sequence[str] = (),
         id_property: str | None = None,
         archived: bool = False,
+        retry: RetryPolicy | None = None,
     ) -> BatchAnswer:
         """Read records by id.
 
@@ -123,6 +125,7 @@ class HubSpotClient:
             properties_with_history: Names, for values with all their changes.
             id_property: The unique property that `ids` are values of.
             archived: Read archived records only, instead of live ones only.
+            retry: Other bounds than those of the client.
 
         Raises:
             ValueError: No ids, too many, or one of them twice.
@@ -136,8 +139,14 @@ class HubSpotClient:
         if id_property:
             body["idProperty"] = id_property
         path = self._paths.batch_read(object_type) + ("?archived=true" if archived else "")
-        exchange = Exchange("POST", path, self._limits.main, msgspec.json.encode(body))
-        envelope, answer, attempts = await self._sender.send(exchange, decode.batch_envelope)
+        content = msgspec.json.encode(body)
+        exchange = Exchange("POST", path, self._limits.main, content, retry=retry)
+        try:
+            envelope, answer, attempts = await self._sender.send(exchange, decode.batch_envelope)
+        except HubSpotError as failure:
+            failure.attempts, failure.requested_at = exchange.attempts, exchange.requested_at
+            failure.duration_ms = self._duration_ms(exchange)
+            raise
         return BatchAnswer(
             envelope=envelope,
             body=answer.body,
@@ -145,7 +154,7 @@ class HubSpotClient:
             http_status=answer.status,
             correlation_id=answer.correlation_id,
             attempts=attempts,
-            duration_ms=round((self._retry.clock() - exchange.sent_at) * 1000),
+            duration_ms=self._duration_ms(exchange),
             requested_at=exchange.requested_at or datetime.now(UTC),
         )
 
@@ -191,6 +200,21 @@ class HubSpotClient:
     async def daily_usage(self) -> list[DailyUsage]:
         """What private apps have used of each daily quota; some minutes old."""
         return await self._get(self._paths.daily_usage(), decode.daily_usage)
+
+    def retry_within(self, *, attempts: int, total_s: float) -> RetryPolicy:
+        """The bounds of this client's repeats, made tighter."""
+        return replace(
+            self._retry,
+            attempts=min(attempts, self._retry.attempts),
+            total_s=min(total_s, self._retry.total_s),
+        )
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, by the clock of the repeats."""
+        await self._retry.sleep(seconds)
+
+    def _duration_ms(self, exchange: Exchange) -> int:
+        return round((self._retry.clock() - exchange.sent_at) * 1000)
 
     async def _get(self, path: str, parse: Callable[[bytes], T]) -> T:
         parsed, _, _ = await self._sender.send(Exchange("GET", path, self._limits.main), parse)

@@ -58,6 +58,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 _ENVELOPE = msgspec.json.Decoder(BatchEnvelope)
 _PAGE = msgspec.json.Decoder(_Page)
 _RESULTS = msgspec.json.Decoder(_Results)
+_OBJECT_OR_NULL = (b"{", b"n")
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANYTHING = msgspec.json.Decoder()
 # RecursionError: thousands of nested brackets.
@@ -68,14 +69,18 @@ def batch_envelope(body: bytes) -> BatchEnvelope:
     """The envelope of a batch answer, 200 and 207 alike.
 
     Raises:
-        UnreadableError: Not UTF-8, not a JSON object, or without a list of records with ids.
+        UnreadableError: Not UTF-8, not a JSON object, or without a list of records with ids;
+            or the properties of a record are neither an object nor left out.
     """
     if not _is_utf8(body):  # the values stay undecoded, so nothing else would look
         raise UnreadableError("not UTF-8")
     try:
-        return _tolerant(_ENVELOPE, BatchEnvelope, body)
+        envelope = _tolerant(_ENVELOPE, BatchEnvelope, body)
     except UnreadableError as exc:
-        return _tolerant(_ENVELOPE, BatchEnvelope, _readable(body, exc))
+        envelope = _tolerant(_ENVELOPE, BatchEnvelope, _readable(body, exc))
+    if not all(memoryview(record.properties)[:1] in _OBJECT_OR_NULL for record in envelope.results):
+        raise UnreadableError("the `properties` of a record are no object")
+    return envelope
 
 
 def _readable(body: bytes, why: UnreadableError) -> bytes:
@@ -88,11 +93,16 @@ def _readable(body: bytes, why: UnreadableError) -> bytes:
         answer = json.loads(body)
         if not isinstance(answer["results"], list):
             raise why
-        ids = [{"id": record["id"]} for record in answer["results"]]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        ids = [_without_values(record) for record in answer["results"]]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise why from None
     kept = {**answer, "results": ids}
     return json.dumps(kept, ensure_ascii=False).encode(errors="backslashreplace")
+
+
+def _without_values(record: dict[str, Any]) -> dict[str, Any]:
+    properties = record.get("properties")
+    return {"id": record["id"], "properties": {} if isinstance(properties, dict) else properties}
 
 
 def list_page(body: bytes) -> ListPage:

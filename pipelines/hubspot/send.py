@@ -46,8 +46,10 @@ class Exchange:
     path: str
     window: RollingWindow
     content: bytes | None = None
+    retry: RetryPolicy | None = None  # None: that of the client
     requested_at: datetime | None = None
     sent_at: float = 0.0
+    attempts: int = 0
 
     @property
     def name(self) -> str:
@@ -90,7 +92,10 @@ class Sender:
                 raise answers.unreadable(answer, str(exc)) from None
 
         (parsed, answer), attempts = await repeat(
-            attempt, self._retry, bounds=self._bounds, on_wait=self._count_wait
+            attempt,
+            self._retry,
+            bounds=lambda error: self._bounds(error, exchange),
+            on_wait=self._count_wait,
         )
         return parsed, answer, attempts
 
@@ -138,12 +143,13 @@ class Sender:
             f"no whole answer to {exchange.name} from {self.base_url}: {exc}", category=category
         )
 
-    def _bounds(self, error: TransientError) -> RetryPolicy:
+    def _bounds(self, error: TransientError, exchange: Exchange) -> RetryPolicy:
         first = error.category == UNREACHABLE and not self._reached
-        return self._first_contact if first else self._retry
+        return self._first_contact if first else exchange.retry or self._retry
 
     def _count_request(self, exchange: Exchange) -> None:
         self.usage.requests += 1
+        exchange.attempts += 1
         if exchange.requested_at is None:
             exchange.requested_at = datetime.now(UTC)
             exchange.sent_at = self._retry.clock()

@@ -52,6 +52,13 @@ class RecordId(msgspec.Struct, frozen=True, gc=False):
     id: str | int
 
 
+class BatchRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record of a batch: its id, and its properties as they stand in the body."""
+
+    id: str | int
+    properties: msgspec.Raw = msgspec.Raw(b"null")
+
+
 class BatchEnvelope(_Wire, frozen=True):
     """A batch answer without the values of its records.
 
@@ -59,7 +66,7 @@ class BatchEnvelope(_Wire, frozen=True):
     counts entries of `errors`, not ids.
     """
 
-    results: list[RecordId]
+    results: list[BatchRecord]
     status: str | None = None
     requested_at: str | None = None
     started_at: str | None = None

@@ -27,7 +27,7 @@ from pipelines.fetching import Fetcher, Start
 from pipelines.progress import Counters
 from pipelines.settings import Settings
 from pipelines.simulator.portal import Portal
-from pipelines.stream import Room
+from pipelines.thread import Room
 
 CRM = (sys.executable, "-m", "pipelines.cli")
 FLOOR = (sys.executable, "-m", "tests.bench.floor")

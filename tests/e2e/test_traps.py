@@ -346,7 +346,7 @@ def test_a_warehouse_opened_elsewhere_in_mid_run_ends_with_5_and_keeps_the_data(
 @pytest.mark.slow
 def test_a_warehouse_released_in_time_is_waited_for(simulator, path, tmp_path):
     """An analyst's query of some seconds must not fail the nightly run."""
-    running = simulator(contacts=180, calls=5, latency_ms=700)
+    running = simulator(contacts=580, calls=5, latency_ms=700)
     command = (*SMALL_CHUNKS, path, 100, 30, "contacts")
     with started(*command, cwd=tmp_path, simulator=running) as process:
         wait_until_landed(path)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipelines.hubspot import decode
 from pipelines.hubspot.wire import BatchError, ErrorBody, ErrorDetail
+from transforms.records import raw_records
 
 RECORD = {
     "archived": False,
@@ -79,6 +80,22 @@ PARTIAL = {
 }
 
 
+ANY_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["message", "id", "errors", "context", "in", "status", "x"]), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
 def body(value) -> bytes:
     return json.dumps(value).encode()
 
@@ -137,6 +154,48 @@ def test_an_answer_without_ids_is_unreadable(results):
         decode.batch_envelope(b'{"results":%b}' % results.encode())
 
 
+@pytest.mark.parametrize("properties", ["[]", '"x"', "7", "true", '["\\ud800"]'])
+def test_properties_that_are_no_object_make_an_answer_unreadable(properties):
+    """Taken for no properties at all, the record would overwrite a row with nulls."""
+    with pytest.raises(decode.UnreadableError):
+        decode.batch_envelope(b'{"results":[{"id":"1","properties":%b}]}' % properties.encode())
+
+
+@pytest.mark.parametrize("record", ['{"id":"1"}', '{"id":"1","properties":null}'])
+def test_a_record_may_be_without_properties(record):
+    """HubSpot wants every field to be optional."""
+    envelope = decode.batch_envelope(b'{"results":[%b]}' % record.encode())
+
+    assert [one.id for one in envelope.results] == ["1"]
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"id": st.text(min_size=1) | st.integers()},
+            optional={
+                "properties": st.none() | st.dictionaries(st.sampled_from("ab"), ANY_JSON),
+                "archived": ANY_JSON,
+                "createdAt": ANY_JSON,
+            },
+        ),
+        max_size=4,
+    ),
+    st.booleans(),
+)
+def test_every_record_of_a_readable_answer_has_a_row(records, is_ascii):
+    """The rows are read by another parser: what the one counts the other may not lose."""
+    raw = json.dumps({"results": records}, ensure_ascii=is_ascii).encode(errors="surrogatepass")
+    try:
+        envelope = decode.batch_envelope(raw)
+    except decode.UnreadableError:
+        return
+
+    assert raw_records([raw], ["a", "b"])["@id"].to_list() == [
+        str(record.id) for record in envelope.results
+    ]
+
+
 def test_all_but_results_may_be_absent():
     envelope = decode.batch_envelope(b'{"results":[]}')
 
@@ -189,20 +248,6 @@ def test_unreadable_envelopes(raw):
         decode.batch_envelope(raw)
 
 
-ANY_JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["message", "id", "errors", "context", "in", "status", "x"]), inner
-        )
-    ),
-    max_leaves=12,
-)
 FIELDS = ["results", "status", "errors", "numErrors", "links", "startedAt", "total", "paging", "?"]
 PARSERS = [
     decode.batch_envelope,

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hubspot_server import Reply, client_for, served
+from hubspot_server import Clock, Reply, client_for, served
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pipelines.accounting import Batch
 from pipelines.discovery import IdPage
-from pipelines.errors import AuthError, DailyLimitError, TransientError
-from pipelines.hydrate import Batch, Hydrator, in_order
+from pipelines.errors import AuthError, DailyLimitError, HubSpotError, TransientError
+from pipelines.hydrate import Hydrator
+from pipelines.stream import in_order
+from transforms.records import raw_records
 
 NOT_FOUND = "Could not get some CONTACT objects, they may be deleted or not exist."
 
@@ -56,12 +61,12 @@ def refused(message: str = "Invalid input") -> Reply:
 
 
 def read(
-    *script: Reply, ids: tuple[str, ...], archived: bool = False
+    *script: Reply, ids: tuple[str, ...], archived: bool = False, clock: Clock | None = None
 ) -> tuple[Batch, list[tuple[list[str], bool]]]:
     """The batch, and what was asked for: ids, and whether among the archived ones."""
 
     async def run():
-        async with served(*script) as server, client_for(server.url) as client:
+        async with served(*script) as server, client_for(server.url, clock=clock) as client:
             hydrator = Hydrator(client, run_id="r", object_type="contacts", properties=("email",))
             batch = await hydrator.read(IdPage(ids, None, is_fresh=True), archived=archived)
             return batch, [
@@ -202,22 +207,65 @@ def test_the_same_record_twice_is_loaded_once():
     assert batch.requests[0].results == 2
 
 
-def test_a_record_in_neither_results_nor_errors_is_not_returned():
-    """The silent hole that peers lose rows through; trying again may help."""
+def test_a_record_in_neither_results_nor_errors_is_asked_for_again():
+    """The silent hole that peers lose rows through."""
+    batch, asked = read(answer(1), answer(), answer(2), ids=("1", "2"))
+
+    assert (batch.loaded, batch.errors) == ({"1", "2"}, ())
+    assert asked == [(["1", "2"], False), (["2"], True), (["2"], False)]
+
+
+def test_a_record_that_never_comes_is_not_returned():
+    """Trying again in a later run may help."""
     batch, asked = read(answer(1), answer(), ids=("1", "2"))
 
     assert failures(batch) == [("2", "NOT_RETURNED", 200, True)]
-    assert len(asked) == 2
+    assert len(asked) == 3
+
+
+def test_a_batch_of_which_nothing_came_is_asked_for_again():
+    """HubSpot may say for once that it has none of them; it is not believed at once."""
+    nothing = answer(missing=("1", "2"))
+
+    batch, asked = read(nothing, nothing, answer(1, missing=("2",)), ids=("1", "2"))
+
+    assert batch.loaded == {"1"}
+    assert failures(batch) == [("2", "OBJECT_NOT_FOUND", 207, False)]
+    assert len(asked) == 3
 
 
 @pytest.mark.parametrize("status", ["PENDING", "PROCESSING", "CANCELED"])
-def test_an_answer_that_is_not_complete_says_so_in_the_error_rows(status):
-    """Its good half is kept, the rest is to be asked for again."""
-    batch, _ = read(answer(1, status=status), answer(), ids=("1", "2"))
+def test_the_rest_of_an_unfinished_batch_is_asked_for_again(status):
+    """Its good half is kept; the waits are HubSpot's time to finish."""
+    clock = Clock()
+
+    batch, asked = read(
+        answer(1, status=status), answer(2, status=status), answer(3), ids=("1", "2", "3"),
+        clock=clock,
+    )  # fmt: skip
+
+    assert (batch.loaded, batch.errors) == ({"1", "2", "3"}, ())
+    assert [ids for ids, _ in asked] == [["1", "2", "3"], ["2", "3"], ["3"]]
+    assert clock.sleeps == [1.0, 2.0]
+    assert [row.status for row in batch.requests] == [status, status, "COMPLETE"]
+
+
+@pytest.mark.parametrize("status", ["PENDING", "PROCESSING", "CANCELED"])
+def test_a_batch_that_never_finishes_says_so_in_the_error_rows(status):
+    """Some other run may have more luck; how often it was asked for is in `batches`."""
+    batch, asked = read(answer(1, status=status), answer(status=status), ids=("1", "2"))
 
     assert batch.loaded == {"1"}
     assert failures(batch) == [("2", "BATCH_NOT_COMPLETE", 200, True)]
-    assert batch.requests[0].status == status
+    assert len(asked) == len(batch.requests) == 1 + 4 + 2
+
+
+def test_an_answer_without_a_status_is_complete():
+    """HubSpot wants every field to be optional."""
+    batch, asked = read(answer(1, status=None, missing=("2",)), answer(), ids=("1", "2"))
+
+    assert failures(batch) == [("2", "OBJECT_NOT_FOUND", 207, False)]
+    assert len(asked) == 2
 
 
 def test_errors_of_an_id_that_came_all_the_same_are_no_error_rows():
@@ -233,7 +281,7 @@ def test_errors_of_an_id_that_came_all_the_same_are_no_error_rows():
 def test_an_id_that_makes_the_whole_batch_fail_is_isolated():
     """Halving finds it; all others land, and every request is in `batches`."""
     batch, asked = read(
-        refused(), answer(1, 2), refused(), refused("66 is not allowed"), answer(4),
+        refused(), answer(), answer(1, 2), refused(), refused("66 is not allowed"), answer(4),
         ids=("1", "2", "66", "4"),
     )  # fmt: skip
 
@@ -241,13 +289,14 @@ def test_an_id_that_makes_the_whole_batch_fail_is_isolated():
     assert failures(batch) == [("66", "VALIDATION_ERROR", 400, False)]
     assert [ids for ids, _ in asked] == [
         ["1", "2", "66", "4"],
+        ["9007199254740991"],  # of no record: only to see whether it is the ids
         ["1", "2"],
         ["66", "4"],
         ["66"],
         ["4"],
     ]
     assert [(r.http_status, r.inputs) for r in batch.requests] == [
-        (400, 4), (200, 2), (400, 2), (400, 1), (200, 1)
+        (400, 4), (200, 1), (200, 2), (400, 2), (400, 1), (200, 1)
     ]  # fmt: skip
     (row,) = batch.errors
     assert "66 is not allowed" in row.message
@@ -255,35 +304,91 @@ def test_an_id_that_makes_the_whole_batch_fail_is_isolated():
     assert row.context["errors"][0]["code"] == "INVALID"
 
 
-def test_two_bad_ids_in_a_full_batch_cost_a_logarithm_of_requests():
-    """100 ids, 2 bad ones: far fewer than 100 requests."""
-    ids = tuple(str(n) for n in range(1, 101))
-    bad = {"17", "83"}
-
-    async def run():
-        async with served(Reply(200, {})) as server, client_for(server.url) as client:
-            server.script = Answers(server, bad)
-            hydrator = Hydrator(client, run_id="r", object_type="contacts", properties=())
-            return await hydrator.read(IdPage(ids, None, is_fresh=True))
-
-    batch = asyncio.run(run())
-
-    assert batch.loaded == set(ids) - bad
-    assert {row.object_id for row in batch.errors} == bad
-    assert len(batch.requests) <= 2 * 2 * 7 + 1
-    assert len({request.batch_id for request in batch.requests}) == len(batch.requests)
+MALFORMED = Reply(200, {"results": "none"})
+UNAVAILABLE = Reply(503, b"<html>")
+GATEWAY = Reply(502, {"status": "error", "category": "BAD_GATEWAY", "message": "no"})
 
 
 class Answers(list):
-    """A script that answers the last request: 400 with a bad id in it, else the records."""
+    """A script that answers by the ids asked for, the number of the request, and nothing else."""
 
-    def __init__(self, server, bad: set[str]) -> None:
+    def __init__(self, server, reply_to) -> None:
         super().__init__([None])
-        self._server, self._bad = server, bad
+        self._server, self._reply_to = server, reply_to
 
     def __getitem__(self, _: object) -> Reply:
         ids = [one["id"] for one in self._server.requests[-1].json["inputs"]]
-        return refused() if self._bad & set(ids) else answer(*ids)
+        return self._reply_to(ids, len(self._server.requests))
+
+
+def read_by_ids(ids: tuple[str, ...], reply_to) -> Batch:
+    async def run():
+        async with served(Reply(200, {})) as server, client_for(server.url) as client:
+            server.script = Answers(server, reply_to)
+            hydrator = Hydrator(client, run_id="r", object_type="contacts", properties=())
+            return await hydrator.read(IdPage(ids, None, is_fresh=True))
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("reply", "category", "status", "is_retryable"),
+    [
+        pytest.param(refused(), "VALIDATION_ERROR", 400, False, id="400"),
+        pytest.param(UNAVAILABLE, "HTTP_503", 503, True, id="503"),
+        pytest.param(GATEWAY, "BAD_GATEWAY", 502, True, id="502 in JSON"),
+        pytest.param(MALFORMED, "MALFORMED_RESPONSE", 200, True, id="another shape"),
+    ],
+)
+@pytest.mark.parametrize("bad", [{"17"}, {"17", "83"}, {"1", "2"}, {"100"}], ids=",".join)
+def test_bad_ids_in_a_full_batch_cost_a_logarithm_of_requests(
+    reply, category, status, is_retryable, bad
+):
+    """However HubSpot fails at an id, all others land, and it is blamed in HubSpot's words."""
+    ids = tuple(str(n) for n in range(1, 101))
+
+    batch = read_by_ids(ids, lambda asked, _: reply if bad & set(asked) else answer(*asked))
+
+    assert batch.loaded == set(ids) - bad
+    assert {row[0] for row in failures(batch)} == bad
+    assert {row[1:] for row in failures(batch)} == {(category, status, is_retryable)}
+    assert len(batch.requests) <= len(bad) * (2 * 7 + 1) + 2
+    assert len({request.batch_id for request in batch.requests}) == len(batch.requests)
+
+
+def test_a_batch_of_bad_ids_only_is_blamed_on_them():
+    """A file of ids may be wrong from the first to the last line."""
+    ids = ("66", "67", "68")
+
+    batch = read_by_ids(ids, lambda asked, _: refused() if set(ids) & set(asked) else answer())
+
+    assert [row.object_id for row in batch.errors] == ["66", "67", "68"]
+
+
+def test_no_id_is_blamed_for_an_outage_that_begins_while_a_batch_is_split():
+    """Every part would fail, down to ids that are as good as any."""
+
+    def reply_to(asked: list[str], number: int) -> Reply:
+        return answer(*asked) if number in {9, 10} else UNAVAILABLE
+
+    with pytest.raises(TransientError):
+        read_by_ids(("1", "2", "3", "4"), reply_to)
+
+
+def test_requests_that_failed_for_good_tell_how_often_they_were_sent():
+    """`batches` is what shows that an id costs too much."""
+    batch = read_by_ids(
+        ("1", "2"), lambda asked, _: UNAVAILABLE if "2" in asked else answer(*asked)
+    )
+
+    assert [(row.inputs, row.http_status, row.attempts) for row in batch.requests] == [
+        (2, 503, 8),
+        (1, 200, 1),
+        (1, 200, 1),
+        (1, 503, 4),
+        (1, 200, 1),
+    ]
+    assert batch.requests[0].duration_ms > 0
 
 
 @pytest.mark.parametrize(
@@ -299,6 +404,56 @@ def test_what_fails_for_every_id_is_raised_and_not_split(reply, error):
     """Halving a batch that nobody may read would only spend requests."""
     with pytest.raises(error):
         read(reply, ids=("1", "2", "3", "4"))
+
+
+IDS = ("1", "2", "3", "4")
+SAID = st.fixed_dictionaries(
+    {
+        "results": st.lists(
+            st.builds(
+                record,
+                st.sampled_from([*IDS, "77", "78"]),
+                hs_merged_object_ids=st.sampled_from(["", "1", "2;3", "1:1690000000000", ";4;"]),
+            ),
+            max_size=6,
+        )
+    },
+    optional={
+        "status": st.sampled_from(["COMPLETE", "PENDING", "CANCELED", None, 7]),
+        "numErrors": st.integers() | st.text(),
+        "errors": st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "id": st.sampled_from([*IDS, None]),
+                    "category": st.sampled_from(["OBJECT_NOT_FOUND", None, 5]),
+                    "context": st.sampled_from([{"ids": ["1", "2"]}, {"ids": [3]}, "text", None]),
+                },
+            )
+            | st.text(),
+            max_size=3,
+        ),
+    },
+)
+REPLIES = st.builds(Reply, st.sampled_from([200, 207]), SAID) | st.sampled_from(
+    [refused(), UNAVAILABLE, MALFORMED, Reply(429, {"category": "RATE_LIMITS"}), Reply(200, b"")]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(REPLIES, min_size=1, max_size=6))
+def test_whatever_hubspot_answers_no_id_is_lost(script):
+    """Each id is loaded, merged or an error; or nothing of the page counts as read."""
+    try:
+        batch, _ = read(*script, ids=IDS)
+    except HubSpotError:
+        return
+
+    failed = {row.object_id for row in batch.errors}
+    assert batch.loaded | batch.aliases.keys() | failed == set(IDS)
+    assert len(batch.loaded) + len(batch.aliases) + len(failed) == len(IDS)
+    rows = raw_records(batch.answers, ["hs_object_id"])["@id"].to_list()
+    assert batch.loaded | set(batch.aliases.values()) <= set(rows)
 
 
 def test_an_empty_page_asks_nothing():

@@ -10,7 +10,8 @@ import pytest
 
 from pipelines.discovery import IdPage
 from pipelines.errors import Interrupted, TransientError
-from pipelines.stream import Bounds, Fetch, Room, chunked, until
+from pipelines.stream import Bounds, chunked, until
+from pipelines.thread import Fetch, Room
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,147 @@
+"""Answers of batch/read as rows of `batches` and `errors`, with everything HubSpot said."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from pipelines.errors import HubSpotError, TransientError
+from pipelines.hubspot.client import BatchAnswer
+from pipelines.hubspot.wire import BatchError
+from pipelines.ledger import BatchRow, ErrorRow
+
+NOT_RETURNED = "NOT_RETURNED"
+BATCH_NOT_COMPLETE = "BATCH_NOT_COMPLETE"
+
+_COMPLETE = "COMPLETE"
+
+
+def is_unfinished(answer: BatchAnswer) -> bool:
+    """Whether HubSpot says that it has not done all of it, so that asking again may help."""
+    return answer.envelope.status not in (None, _COMPLETE)
+
+
+def named_ids(answers: Sequence[BatchAnswer]) -> dict[str, tuple[BatchAnswer, BatchError]]:
+    """Ids that HubSpot says it has nothing for, with what it says; the last word counts."""
+    return {
+        object_id: (answer, entry)
+        for answer in answers
+        for entry in answer.envelope.errors
+        for object_id in _ids_in(entry.context, entry.id)
+    }
+
+
+class Rows:
+    """Makes the rows of one run over one object type."""
+
+    def __init__(self, *, run_id: str, object_type: str) -> None:
+        self._run_id = run_id
+        self._object_type = object_type
+        self._number = itertools.count(1)
+
+    def answered(self, answer: BatchAnswer, *, inputs: int, results: int) -> BatchRow:
+        """A request that was answered with a batch."""
+        envelope = answer.envelope
+        return BatchRow(
+            batch_id=self._batch_id(),
+            run_id=self._run_id,
+            object_type=self._object_type,
+            endpoint="batch/read",
+            http_status=answer.http_status,
+            status=envelope.status,
+            requested_at=_moment(envelope.requested_at) or answer.requested_at,
+            started_at=_moment(envelope.started_at),
+            completed_at=_moment(envelope.completed_at),
+            inputs=inputs,
+            results=results,
+            num_errors=envelope.num_errors or 0,
+            attempts=answer.attempts,
+            duration_ms=answer.duration_ms,
+            correlation_id=answer.correlation_id,
+        )
+
+    def failed(self, failure: HubSpotError, *, inputs: int) -> BatchRow:
+        """A request that failed for good."""
+        return BatchRow(
+            batch_id=self._batch_id(),
+            run_id=self._run_id,
+            object_type=self._object_type,
+            endpoint="batch/read",
+            http_status=failure.http_status,
+            status=None,
+            requested_at=failure.requested_at or datetime.now(UTC),
+            started_at=None,
+            completed_at=None,
+            inputs=inputs,
+            results=0,
+            num_errors=1,
+            attempts=failure.attempts,
+            duration_ms=failure.duration_ms,
+            correlation_id=failure.correlation_id,
+        )
+
+    def refused_id(self, object_id: str, failure: HubSpotError) -> ErrorRow:
+        """An id for which HubSpot has no batch, even when it is asked for alone."""
+        return ErrorRow(
+            object_type=self._object_type,
+            stage="read",
+            category=failure.category or f"HTTP_{failure.http_status}",
+            object_id=object_id,
+            sub_category=failure.sub_category,
+            message=str(failure),
+            http_status=failure.http_status,
+            correlation_id=failure.correlation_id,
+            context=failure.context,
+            is_retryable=isinstance(failure, TransientError),
+        )
+
+    def not_found(self, answers: Sequence[BatchAnswer], missing: set[str]) -> list[ErrorRow]:
+        """Ids that are nowhere, in HubSpot's own words where it has any."""
+        last = answers[-1] if answers else None
+        unexplained = ErrorRow(
+            object_type=self._object_type,
+            stage="read",
+            category=BATCH_NOT_COMPLETE if last and is_unfinished(last) else NOT_RETURNED,
+            message="HubSpot returned neither this record nor an error for it",
+            http_status=last.http_status if last else None,
+            correlation_id=last.correlation_id if last else None,
+            is_retryable=True,
+        )
+        said = named_ids(answers)
+        return [
+            replace(_explained(unexplained, *said[object_id]), object_id=object_id)
+            if object_id in said
+            else replace(unexplained, object_id=object_id)
+            for object_id in sorted(missing)
+        ]
+
+    def _batch_id(self) -> str:
+        return f"{self._run_id}-{next(self._number):06d}"
+
+
+def _explained(row: ErrorRow, answer: BatchAnswer, entry: BatchError) -> ErrorRow:
+    return replace(
+        row,
+        category=entry.category or NOT_RETURNED,
+        sub_category=None if entry.sub_category is None else str(entry.sub_category),
+        message=entry.message,
+        http_status=answer.http_status,
+        correlation_id=answer.correlation_id,
+        context=entry.details(),
+        is_retryable=False,
+    )
+
+
+def _ids_in(context: object, entry_id: str | None) -> set[str]:
+    ids = context.get("ids") if isinstance(context, dict) else None
+    found = {str(item) for item in ids} if isinstance(ids, list) else set()
+    return found | ({entry_id} if entry_id else set())
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC) if text else None
+    except ValueError:
+        return None
