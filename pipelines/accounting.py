@@ -92,13 +92,13 @@ class Tally:
         """
         self.requests += alone.requests
         self.errors |= alone.errors
-        if len(alone.unasked) == 1 and alone.unasked <= self.unasked:
+        self.loaded |= alone.loaded
+        self.aliases |= alone.aliases
+        if not alone.loaded and len(alone.unasked) == 1:
             self.aliases[old_id] = next(iter(alone.unasked))
-        elif alone.loaded or len(alone.unasked) == 1:
+        if (alone.loaded or alone.aliases) or not alone.unasked <= self.unasked:
             self.answers += alone.answers
-            self.loaded |= alone.loaded
             self.unasked |= alone.unasked
-            self.aliases |= dict.fromkeys(alone.missing, *alone.unasked)
         self.missing -= self.aliases.keys() | self.loaded | self.errors.keys()
 
     def fail(self, rows: Iterable[ErrorRow]) -> None:

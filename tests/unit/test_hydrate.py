@@ -340,7 +340,9 @@ def read_by_ids(ids: tuple[str, ...], reply_to) -> Batch:
         pytest.param(MALFORMED, "MALFORMED_RESPONSE", 200, True, id="another shape"),
     ],
 )
-@pytest.mark.parametrize("bad", [{"17"}, {"17", "83"}, {"1", "2"}, {"100"}], ids=",".join)
+@pytest.mark.parametrize(
+    "bad", [{"17"}, {"17", "83"}, {"1", "2"}, {"100"}], ids=lambda ids: "+".join(sorted(ids))
+)
 def test_bad_ids_in_a_full_batch_cost_a_logarithm_of_requests(
     reply, category, status, is_retryable, bad
 ):
