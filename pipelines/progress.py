@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 FIRST_LINE_S = 1.5
 LINE_EVERY_S = 5.0
 _REFRESH_S = 0.2
+_WIDE = 110  # columns of a terminal that has room for every count beside the bar
 
 log = logging.getLogger("crm")
 
@@ -64,6 +65,13 @@ class Counters:
             f"{self.object_type}: {self.found:,}{of} ids found, {self.read:,} read, "
             f"{self.landed:,} landed, {self.per_second:,.0f}/s{eta}"
         )
+
+    def short_line(self) -> str:
+        """What fits beside a bar on a narrow terminal."""
+        of = f" of {self.expected:,}" if self.expected is not None else ""
+        left = self.seconds_left
+        eta = f", {spoken_s(left)} left" if left else f", {self.per_second:,.0f}/s"
+        return f"{self.landed:,}{of} landed{eta}"
 
 
 class View(Protocol):
@@ -141,9 +149,10 @@ class Bar(_Ticking):
 
     def __init__(self, console: Console) -> None:
         super().__init__(_REFRESH_S, _REFRESH_S)
+        self._is_wide = console.width >= _WIDE
         self._progress = Progress(
             TextColumn("{task.description:<9}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24 if self._is_wide else 12),
             TextColumn("{task.fields[line]}"),
             TimeElapsedColumn(),
             console=console,
@@ -177,7 +186,9 @@ class Bar(_Ticking):
                 task,
                 completed=counters.landed,
                 total=counters.expected,
-                line=counters.line().partition(": ")[2],
+                line=(
+                    counters.line().partition(": ")[2] if self._is_wide else counters.short_line()
+                ),
             )
 
 
