@@ -165,6 +165,40 @@ def sync(
         raise typer.Exit(1)
 
 
+@app.command(epilog="Example: crm retry contacts")
+def retry(
+    objects: Annotated[
+        list[str] | None, typer.Argument(metavar="[contacts] [calls]", show_default=False)
+    ] = None,
+    wait: WaitOption = DEFAULT_WAIT_S,
+    warehouse: WarehouseOption = None,
+    quiet: QuietOption = False,
+    log_format: FormatOption = LogFormat.TEXT,
+    verbose: VerboseOption = False,
+) -> None:
+    """Read again the records whose errors are unresolved and may be mended by that."""
+    from pipelines.output import interruptible
+    from pipelines.settings import known_object_types, load_settings, warehouse_path
+
+    output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
+    object_types = known_object_types(objects or ())
+    path, settings = warehouse_path(warehouse), load_settings()
+    from pipelines.retry import retry as run_retry
+    from pipelines.warehouse import Warehouse
+
+    with Warehouse(path, lock_wait_s=wait, tell=output.say) as opened:
+        outcome = interruptible(
+            lambda stop: run_retry(settings, opened, object_types, view=output.view(), stop=stop),
+            output.say,
+        )
+    if outcome is None:
+        output.say("nothing to retry: no unresolved error may be mended by reading again")
+        return
+    output.statement(outcome, path)
+    if outcome.failure is not None:
+        raise outcome.failure
+
+
 @app.command(epilog="Example: crm status --warehouse /data/hubspot.duckdb")
 def status(
     warehouse: WarehouseOption = None,

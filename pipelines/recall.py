@@ -140,18 +140,37 @@ def with_other_columns(
     return replace(landing, rows=rows, json_columns=(*landing.json_columns, *lists))
 
 
+def retryable_ids(warehouse: Warehouse, object_type: str) -> list[str]:
+    """Ids that may be had by asking again: those of unresolved errors that say so."""
+    if not warehouse.has_table("errors"):
+        return []
+    found = warehouse.query(
+        "select distinct object_id from crm.errors where object_type = ? and is_retryable "
+        "and resolved_at is null and object_id is not null order by object_id",
+        object_type,
+    )
+    return [str(object_id) for object_id in found["object_id"].to_pylist()]
+
+
 def resolve_errors(
     warehouse: Warehouse, object_type: str, *, since: datetime, now: datetime
 ) -> None:
-    """Mark as resolved what did not fail again: errors of records that landed since then."""
-    if warehouse.has_table("errors") and warehouse.has_table(object_type):
-        warehouse.execute(
-            "update crm.errors set resolved_at = ? "  # noqa: S608  (quoted)
-            "where resolved_at is null and object_type = ? and last_seen_at < ? "
-            "and try_cast(object_id as bigint) in "
-            f"(select id from crm.{quoted(object_type)} where synced_at >= ?)",
-            now, object_type, since, since,
-        )  # fmt: skip
+    """Mark as resolved what did not fail again in this way since then.
+
+    Its record has landed, or was merged into one that has, or has failed for another reason.
+    """
+    if not (warehouse.has_table("errors") and warehouse.has_table(object_type)):
+        return
+    warehouse.execute(
+        "update crm.errors set resolved_at = ? "  # noqa: S608  (quoted)
+        "where resolved_at is null and object_type = ? and last_seen_at < ? "
+        "and (try_cast(object_id as bigint) in ("
+        f"select id from crm.{quoted(object_type)} where synced_at >= ? union all "
+        "select old_id from crm.id_aliases where object_type = ? and seen_at >= ?) "
+        "or (object_id, stage) in (select (object_id, stage) from crm.errors "
+        "where object_type = ? and stage = 'read' and last_seen_at >= ?))",
+        now, object_type, since, since, object_type, since, object_type, since,
+    )  # fmt: skip
 
 
 def close_stale_runs(warehouse: Warehouse, *, now: datetime) -> None:

@@ -59,6 +59,8 @@ def sync(
     view: View,
     stop: threading.Event,
     is_full: bool = False,
+    ids: Mapping[str, Sequence[str]] | None = None,
+    command: str = "sync",
     bounds: Bounds = Bounds(),
 ) -> Outcome:
     """Read everything HubSpot lists of these object types into the warehouse.
@@ -67,6 +69,8 @@ def sync(
     early has landed what it had read; `Outcome.failure` then says why, and so do its
     rows in `runs`.
 
+    With `ids`, only these records are read, and where a cut-off run goes on stays as it was.
+
     Args:
         settings: Checked settings.
         warehouse: Open.
@@ -74,13 +78,23 @@ def sync(
         view: Shows progress.
         stop: Set it to end early, with a checkpoint.
         is_full: Begin anew.
+        ids: By object type, one list for each of `object_types`.
+        command: For `runs`.
         bounds: How much lands together.
 
     Raises:
         WarehouseError: What was read could not be loaded; the next run loads it first.
     """
     run = _Run(
-        settings, warehouse, object_types, view=view, stop=stop, is_full=is_full, bounds=bounds
+        settings,
+        warehouse,
+        object_types,
+        view=view,
+        stop=stop,
+        is_full=is_full,
+        ids=ids,
+        command=command,
+        bounds=bounds,
     )
     try:
         run.read_all()
@@ -150,19 +164,23 @@ class _Run:
         view: View,
         stop: threading.Event,
         is_full: bool,
+        ids: Mapping[str, Sequence[str]] | None,
+        command: str,
         bounds: Bounds,
     ) -> None:
         self._warehouse = warehouse
+        self._has_ids = ids is not None
         self._view = view
         self._began = time.monotonic()
         started_at = datetime.now(UTC)
         self._notes: list[str] = []
-        starts = {name: Start() if is_full else self._checkpoint(name) for name in object_types}
+        is_new = is_full or self._has_ids
+        starts = {name: Start() if is_new else self._checkpoint(name) for name in object_types}
         stamp = f"{started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
         self._rows = {
             name: RunRow(
                 run_id=f"{stamp}-{name}",
-                command="sync",
+                command=command,
                 object_type=name,
                 started_at=started_at,
                 as_of=starts[name].as_of or started_at,
@@ -185,6 +203,7 @@ class _Run:
             counters=self._counters,
             stop=stop,
             bounds=bounds,
+            ids=ids,
         )
         self._room = bounds.at_risk_records
         self._under_way = object_types[0]
@@ -275,9 +294,8 @@ class _Run:
             "as_of": row.as_of.isoformat(),
             "run": {"run_id": row.run_id, **{name: getattr(row, name) for name in ledger.SUMS}},
         }
-        return _Ready(
-            passing, [*landings, *made], {name: position}, chunk.rows, is_last=chunk.after is None
-        )
+        state = {} if self._has_ids else {name: position}
+        return _Ready(passing, [*landings, *made], state, chunk.rows, is_last=chunk.after is None)
 
     def _with_first_seen(self, errors: pa.Table) -> pa.Table:
         try:
@@ -328,7 +346,8 @@ class _Run:
         now = datetime.now(UTC)
         recall.resolve_errors(self._warehouse, row.object_type, since=row.started_at, now=now)
         row.status, row.finished_at = COMPLETE, now
-        self._warehouse.land([self._runs_landing([row])], state={row.object_type: {}})
+        state: dict[str, Any] = {} if self._has_ids else {row.object_type: {}}
+        self._warehouse.land([self._runs_landing([row])], state=state)
 
     def _checkpoint(self, object_type: str) -> Start:
         saved: Mapping[str, Any] = self._warehouse.state.get(object_type) or {}

@@ -3,7 +3,7 @@ comment on table crm.runs is
 comment on column crm.runs.run_id is
 'When the run began, some letters, and the object type; the key.';
 comment on column crm.runs.command is
-'The command that ran: sync.';
+'The command that ran: sync, retry, or source for the dlt source alone.';
 comment on column crm.runs.object_type is
 'contacts or calls.';
 comment on column crm.runs.started_at is

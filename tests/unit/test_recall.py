@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 
 from pipelines import ledger, recall
 from pipelines.landing import Landing
-from pipelines.ledger import ErrorRow, RunRow
+from pipelines.ledger import AliasRow, ErrorRow, RunRow
 from pipelines.warehouse import Warehouse
 from transforms.definitions import Kind
 
@@ -92,22 +93,32 @@ def test_a_run_that_nobody_is_at_is_called_interrupted(warehouse):
 
 
 def test_errors_are_resolved_only_for_records_that_landed_since(warehouse):
-    """Of this object type, not failed again, and there: anything else stays open."""
+    """Of this object type, not failed again in this way, and there: anything else stays open."""
     failed = [
-        ErrorRow(object_type=object_type, stage="normalise", category="X", object_id=object_id)
-        for object_type, object_id in [
-            ("contacts", "1"), ("contacts", "2"), ("contacts", "text"), ("contacts", None),
-            ("calls", "1"),
+        ErrorRow(object_type=object_type, stage=stage, category="X", object_id=object_id)
+        for object_type, object_id, stage in [
+            ("contacts", "1", "normalise"), ("contacts", "2", "normalise"),
+            ("contacts", "text", "normalise"), ("contacts", None, "normalise"),
+            ("calls", "1", "normalise"), ("contacts", "merged", "read"), ("contacts", "7", "read"),
+            ("contacts", "8", "read"), ("contacts", "9", "read"), ("contacts", "9", "normalise"),
         ]
     ]  # fmt: skip
-    errors = ledger.errors_table(failed, run_id="r", seen_at=EARLIER)
-    warehouse.land([Landing("errors", errors)])
+    again = ErrorRow(object_type="contacts", stage="read", category="Y", object_id="9")
+    early = ledger.errors_table(failed, run_id="r", seen_at=EARLIER)
+    late = ledger.errors_table([again], run_id="s", seen_at=NOW)
+    aliases = [AliasRow("contacts", 7, 1, NOW), AliasRow("contacts", 8, 1, EARLIER)]
+    warehouse.land([Landing("errors", pa.concat_tables([early, late]))])
+    warehouse.land([Landing("id_aliases", ledger.table_of(aliases, ledger.ID_ALIASES))])
     made(warehouse, "create table crm.contacts (id bigint, synced_at timestamptz)")
     warehouse.execute("insert into crm.contacts values (1, ?), (2, ?)", NOW, EARLIER)
 
     recall.resolve_errors(warehouse, "contacts", since=NOW, now=NOW)
 
     found = warehouse.query(
-        "select object_type, object_id, resolved_at from crm.errors where resolved_at is not null"
+        "select object_id, stage, category from crm.errors where resolved_at = ? order by 1", NOW
     )
-    assert [tuple(row.values()) for row in found.to_pylist()] == [("contacts", "1", NOW)]
+    assert [tuple(row.values()) for row in found.to_pylist()] == [
+        ("1", "normalise", "X"),
+        ("7", "read", "X"),
+        ("9", "read", "X"),
+    ]
