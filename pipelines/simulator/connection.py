@@ -152,7 +152,8 @@ def _unconfirmed(connected: socket.socket) -> int:
     try:
         from fcntl import ioctl  # noqa: PLC0415  (not on Windows)
         from termios import TIOCOUTQ  # noqa: PLC0415  (not on Windows)
-    except ImportError:
+
+        (count,) = struct.unpack("i", ioctl(connected.fileno(), TIOCOUTQ, b"\0\0\0\0"))
+    except (ImportError, OSError):
         return 0
-    (count,) = struct.unpack("i", ioctl(connected.fileno(), TIOCOUTQ, b"\0\0\0\0"))
     return int(count)

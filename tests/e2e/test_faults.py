@@ -159,7 +159,10 @@ def raw(running, path=ONE, body=None):
         f"Authorization: Bearer {running.token}\r\nContent-Length: {len(content)}\r\n\r\n"
     )
     got = b""
-    with socket.create_connection((at.hostname, at.port), timeout=HOLDS_S) as connection:
+    with socket.socket() as connection:
+        connection.settimeout(HOLDS_S)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # the server has to wait
+        connection.connect((at.hostname, at.port))
         connection.sendall(head.encode() + content)
         try:
             while more := connection.recv(1 << 16):
