@@ -83,7 +83,7 @@ def simulate(
         typer.Option(
             "--fault",
             metavar="NAME[=SHARE]",
-            help="Go wrong on purpose, as often; repeatable. The README has all names.",
+            help="Go wrong on purpose; repeatable. The README lists the names.",
         ),
     ] = None,
     quiet: QuietOption = False,

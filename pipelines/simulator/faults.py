@@ -138,6 +138,11 @@ class Faults:
             if fault.kind.of == "ids"
         )
 
+    def strike(self, fault: Fault, digest: bytes) -> None:
+        """Count a hit."""
+        self._struck[_counted(fault, digest)] += 1
+        self.injected[fault.name] += 1
+
     def _among(self, endpoint: str) -> list[Fault]:
         """The faults that can hit an endpoint, in order."""
         return [
@@ -155,23 +160,16 @@ class Faults:
         """Whether the fault hits now."""
         match fault.kind.of:
             case "requests":
-                is_met, key = self._chance(fault, digest), digest
+                is_met = self._chance(fault, digest)
             case "ids":
                 poison = (self._digest(fault, one.encode()) for one in asked_ids(body))
-                is_met, key = any(self._chance(fault, one) for one in poison), digest
+                is_met = any(self._chance(fault, one) for one in poison)
             case "from n":
-                is_met, key = self._arrived >= fault.begin, b""
+                is_met = self._arrived >= fault.begin
             case "old tokens":
                 known_at = self._tokens[request.headers.get("authorization", "")]
                 is_met = self._arrived >= fault.begin >= known_at
-                key = b""
-        return is_met and self._struck[fault.name, key] < _most(fault, digest)
-
-    def strike(self, fault: Fault, digest: bytes) -> None:
-        """Count a hit."""
-        key = digest if fault.kind.of in {"requests", "ids"} else b""
-        self._struck[fault.name, key] += 1
-        self.injected[fault.name] += 1
+        return is_met and self._struck[_counted(fault, digest)] < _most(fault, digest)
 
     @staticmethod
     def _chance(fault: Fault, digest: bytes) -> bool:
@@ -237,6 +235,11 @@ class Hits:
         if fault.kind.send:
             return fault.kind.send(response, self.instead.rng(), fault.seconds)
         return response
+
+
+def _counted(fault: Fault, digest: bytes) -> tuple[str, bytes]:
+    """What hits are counted by: the request, or the fault alone if it begins at a request."""
+    return fault.name, digest if fault.kind.of in {"requests", "ids"} else b""
 
 
 def _most(fault: Fault, digest: bytes) -> float:
