@@ -78,18 +78,30 @@ def simulate(
     requests_per_10s: Annotated[
         int, typer.Option("--requests-per-10s", min=1, help="The app's limit.")
     ] = 190,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fault",
+            metavar="NAME[=SHARE]",
+            help="Go wrong on purpose; repeatable. The README lists the names.",
+        ),
+    ] = None,
     quiet: QuietOption = False,
     log_format: FormatOption = LogFormat.TEXT,
     verbose: VerboseOption = False,
 ) -> None:
     """Run the HubSpot simulator on 127.0.0.1 until Ctrl-C; any token signs in."""
     from pipelines.simulator.app import app as simulator
+    from pipelines.simulator.faults import Faults
     from pipelines.simulator.portal import Portal
     from pipelines.simulator.server import run
 
     output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
+    faults = Faults(*(fault or ()), seed=seed)
     portal = Portal.build(contacts=contacts, calls=calls, seed=seed)
-    server = simulator(portal, requests_per_10s=requests_per_10s, latency_ms=latency_ms)
+    server = simulator(
+        portal, requests_per_10s=requests_per_10s, latency_ms=latency_ms, faults=faults
+    )
     run(
         server,
         port=port,

@@ -25,6 +25,8 @@ from pipelines.progress import Silent
 from pipelines.reader import Reader
 from pipelines.settings import OBJECT_TYPES, Settings
 from pipelines.simulator.app import app as simulator
+from pipelines.simulator.fault_kinds import DEFAULT_POISONED, DEFAULT_SHARE, KINDS
+from pipelines.simulator.faults import Fault
 from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
 from pipelines.sync import sync
@@ -130,6 +132,19 @@ def test_every_option_of_sync_is_explained():
     assert {
         option for option in options if option.startswith("--") and option not in README
     } == set()
+
+
+def test_readme_has_every_fault_in_the_words_of_the_code():
+    assert table("fault") == {name: [kind.what.strip("`")] for name, kind in KINDS.items()}
+    assert f"requests: {DEFAULT_SHARE} unless" in README
+    assert f"ids, {DEFAULT_POISONED} unless" in README
+
+
+def test_every_fault_in_an_example_is_one_that_simulate_takes():
+    written = re.findall(r"--fault ([\w=.-]+)", README)
+
+    assert len(written) > 2
+    assert {Fault.parse(one).name for one in written} <= KINDS.keys()
 
 
 def test_readme_has_every_exit_code():

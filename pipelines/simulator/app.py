@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.applications import Starlette
 
 from pipelines.simulator import account, objects, schema
+from pipelines.simulator.faults import NO_FAULTS, Faults
 from pipelines.simulator.gate import Endpoint, Gate, html_page
 from pipelines.simulator.limits import Limits
 from pipelines.simulator.search import Search
@@ -66,6 +67,7 @@ def app(
     scopes: Collection[str] = ALL_SCOPES,
     clock: Callable[[], float] = time.monotonic,
     variants: Variants = Variants(),
+    faults: Faults = NO_FAULTS,
 ) -> Starlette:
     """An ASGI app that answers for `portal`.
 
@@ -82,6 +84,7 @@ def app(
         scopes: What the token may do.
         clock: Seconds, for the rolling limits.
         variants: What to do where HubSpot's behaviour is not known.
+        faults: What goes wrong on purpose; an object of its own for each app.
     """
     limits = Limits(
         requests_per_10s=requests_per_10s,
@@ -96,6 +99,7 @@ def app(
         token=token,
         scopes=frozenset(scopes),
         variants=variants,
+        faults=faults,
     )
     made = Starlette(routes=_routes(gate), exception_handlers={404: _html_error, 405: _html_error})
     made.router.redirect_slashes = False

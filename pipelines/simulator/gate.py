@@ -1,13 +1,13 @@
 """What stands before every endpoint, sign-in, limits and scopes, and what every answer gets.
 
-Every answer passes `Gate.answer`; faults, when there are any, belong there.
+Every answer passes `Gate.answer`, and there meets the faults, when there are any.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from starlette.responses import HTMLResponse, Response
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from pipelines.simulator.faults import Faults, Hits
     from pipelines.simulator.variants import Variants
 
 UNSUPPORTED_MEDIA: Final = 415
@@ -67,14 +68,16 @@ class Gate:
         token: str | None,
         scopes: frozenset[str],
         variants: Variants,
+        faults: Faults,
     ) -> None:
-        self.statistics = Statistics()
+        self.statistics = Statistics(faults=faults.injected)
         self._portal = portal
         self._limits = limits
         self._latency_s = latency_s
         self._token = token
         self._scopes = scopes
         self._variants = variants
+        self._faults = faults
 
     def route(self, base: str, version: str, endpoint: Endpoint) -> Route:
         """Where an endpoint answers under the paths of one API version."""
@@ -88,17 +91,24 @@ class Gate:
         """The one place that every JSON answer goes through."""
         at_s = self._limits.clock()
         self.statistics.arrive(endpoint.name, at_s)
+        hits: Hits | None = None
         try:
             self._admit(request, endpoint, at_s)
-            answer = endpoint.handler(await self._call(request, version))
+            call = await self._call(request, version)
+            hits = self._faults.on(request, endpoint, call.body)
+            self._refuse(hits)
+            answer = hits.changed(endpoint.handler(call), call)
         except Refusal as refusal:
             answer = Answer(refusal.body, refusal.status)
         if self._latency_s:
             await asyncio.sleep(self._latency_s)
+        response = self._response(endpoint, answer)
+        if hits:
+            response = hits.sent(response)
         self.statistics.arrivals.append(
-            Arrival(at_s, endpoint.name, _object_type(request), answer.status)
+            Arrival(at_s, endpoint.name, _object_type(request), response.status_code)
         )
-        return self._response(endpoint, answer)
+        return response
 
     def daily_usage(self, _: Call) -> Answer:
         """How much of the day's limit is used."""
@@ -119,12 +129,12 @@ class Gate:
         policy = self._limits.refusal(is_search=endpoint.is_search, at_s=at_s)
         if policy:
             self.statistics.refused[policy] += 1
-            raise _too_many(policy)
+            raise too_many(policy)
         enough = set(endpoint.scopes)
         if _object_type(request) == "calls":
             enough |= {scope.replace("contacts", "calls") for scope in enough}
         if not self._scopes & enough:
-            raise self._missing_scopes(list(endpoint.scopes))
+            raise missing_scopes(list(endpoint.scopes), self._variants.missing_scopes)
         if not _is_json(request):
             raise Refusal(415, "Unsupported Media Type")
 
@@ -134,19 +144,10 @@ class Gate:
         if kind.lower() != "bearer" or not token.strip() or not is_known:
             raise Refusal(401, _NO_CREDENTIALS, category="INVALID_AUTHENTICATION")
 
-    def _missing_scopes(self, scopes: list[str]) -> Refusal:
-        required = "One or more of the following scopes are required."
-        if self._variants.missing_scopes == "context":
-            context = {"requiredGranularScopes": scopes, "links": [_SCOPES_PAGE]}
-            return Refusal(403, required, context=context, category="MISSING_SCOPES")
-        return Refusal(
-            403,
-            "This app hasn't been granted all required scopes to make this call. "
-            f"Read more about required scopes here: {_SCOPES_PAGE}.",
-            errors=[{"message": required, "context": {"requiredGranularScopes": scopes}}],
-            links={"scopes": _SCOPES_PAGE},
-            category="MISSING_SCOPES",
-        )
+    def _refuse(self, hits: Hits) -> None:
+        if hits.policy:
+            self.statistics.refused[hits.policy] += 1
+        hits.refuse()
 
     def _response(self, endpoint: Endpoint, answer: Answer) -> Response:
         if answer.status == UNSUPPORTED_MEDIA:
@@ -163,7 +164,7 @@ class Gate:
         return Response(msgspec.json.encode(body), answer.status, headers)
 
 
-def _too_many(policy: str) -> Refusal:
+def too_many(policy: str) -> Refusal:
     """429 in the body that each limit has; they differ in more than the message."""
     if policy == "SECONDLY":
         return Refusal(TOO_MANY, "You have reached your secondly limit.", category="RATE_LIMITS")
@@ -181,6 +182,22 @@ def _too_many(policy: str) -> Refusal:
         errorType="RATE_LIMIT",
         policyName=policy,
         groupName="publicapi:private_app-api-calls-ten-secondly:1512050:26892217",
+    )
+
+
+def missing_scopes(scopes: list[str], shape: Literal["errors", "context"]) -> Refusal:
+    """403 in either of the shapes in which HubSpot names the scopes."""
+    required = "One or more of the following scopes are required."
+    if shape == "context":
+        context = {"requiredGranularScopes": scopes, "links": [_SCOPES_PAGE]}
+        return Refusal(403, required, context=context, category="MISSING_SCOPES")
+    return Refusal(
+        403,
+        "This app hasn't been granted all required scopes to make this call. "
+        f"Read more about required scopes here: {_SCOPES_PAGE}.",
+        errors=[{"message": required, "context": {"requiredGranularScopes": scopes}}],
+        links={"scopes": _SCOPES_PAGE},
+        category="MISSING_SCOPES",
     )
 
 

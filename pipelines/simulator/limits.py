@@ -92,7 +92,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One request: when it came in (the app's clock), what it asked for, what it got."""
+    """One request: when it came in (the app's clock), what it asked for, what it got.
+
+    `status` is 0 where a fault sent nothing at all.
+    """
 
     at_s: float
     endpoint: str
@@ -106,6 +109,7 @@ class Statistics:
 
     Attributes:
         requests: Count by endpoint: "batch_read", "list", "read", "search", "properties", …
+        faults: Count of faults that took effect, by name.
         refused: Count of 429 by policy: TEN_SECONDLY_ROLLING, SECONDLY, DAILY.
         greatest_in_10s: Most requests, search aside, in any rolling 10 seconds.
         greatest_searches_in_1s: Most searches in any rolling second.
@@ -113,6 +117,7 @@ class Statistics:
     """
 
     requests: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     greatest_in_10s: int = 0
     greatest_searches_in_1s: int = 0

@@ -67,7 +67,7 @@ def batch_read(call: Call) -> Answer:
     missing = [text for text, record in lookups.items() if record is None]
     if not missing:
         return Answer(body)
-    body |= {"errors": [_not_found(records, missing)], "numErrors": 1}
+    body |= {"errors": [not_found(records, missing)], "numErrors": 1}
     status = call.variants.missing_ids_2026_09 if call.version == "2026-09" else 207
     return Answer(body, status)
 
@@ -157,7 +157,8 @@ def _lookup(call: Call, records: Records, text: str, id_property: str | None) ->
     return records.get(int(text), archived=call.is_archived)
 
 
-def _not_found(records: Records, missing: list[str]) -> Json:
+def not_found(records: Records, missing: list[str]) -> Json:
+    """The one entry of `errors` for all ids that batch/read did not find."""
     name = records.object_type.removesuffix("s").upper()
     return {
         "status": "error",

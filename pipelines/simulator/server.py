@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from pipelines.errors import ConfigError
+from pipelines.simulator.connection import Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,6 +79,7 @@ def _server(app: ASGIApp) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
+            http=Protocol,
             lifespan="off",
             access_log=False,
             log_level="warning",

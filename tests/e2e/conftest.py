@@ -55,7 +55,8 @@ def starter() -> Iterator[Callable[..., Simulator]]:
 def simulator() -> Iterator[Callable[..., Simulator]]:
     """Start simulators: `simulator(contacts=…, calls=…, seed=…)` or `simulator(portal=…)`.
 
-    Other keywords go to `pipelines.simulator.app.app`: limits, latency, scopes, variants.
+    Other keywords go to `pipelines.simulator.app.app`: limits, latency, scopes, variants,
+    faults.
     """
     with starter() as start:
         yield start

@@ -1,0 +1,157 @@
+"""What faults make of the JSON of a good answer."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from pipelines.simulator.definitions import definition
+from pipelines.simulator.objects import answers, not_found
+from pipelines.simulator.wire import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from pipelines.simulator.definitions import Json
+    from pipelines.simulator.wire import Call
+
+LISTED_NOT_RETURNED: Final = "listed_not_returned"
+"""The property that is in the definitions only."""
+RETURNED_NOT_LISTED: Final = "returned_not_listed"
+"""The property that is in records only."""
+
+_EXTRA: Final = {"unheardOf": {"since": 2027, "kinds": ["new", None]}}
+_MAPS: Final = {"properties", "propertiesWithHistory"}
+
+
+def asked_ids(body: bytes) -> list[str]:
+    """The ids, or unique values, that a batch/read asks for; none in a body of another shape."""
+    try:
+        return [str(one["id"]) for one in msgspec.json.decode(body)["inputs"]]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return []
+
+
+# Of batch/read. Each gives the changed answer, or None where there is nothing to change.
+
+
+def errors_in_200(answer: Answer, call: Call, rng: Random) -> Answer | None:
+    """What is missing is told with status 200; if nothing is, one record is withheld."""
+    if "errors" in answer.body:
+        return Answer(answer.body)
+    results = answer.body["results"]
+    if not results:
+        return None
+    withheld = results.pop(rng.randrange(len(results)))
+    errors = [not_found(call.records, [withheld["id"]])]
+    return Answer({**answer.body, "errors": errors, "numErrors": 1})
+
+
+def all_missing(answer: Answer, call: Call, _: Random) -> Answer | None:
+    """No record at all."""
+    errors = [not_found(call.records, list(dict.fromkeys(asked_ids(call.body))))]
+    return Answer({**answer.body, "results": [], "errors": errors, "numErrors": 1}, 207)
+
+
+def num_errors_off(answer: Answer, _: Call, rng: Random) -> Answer | None:
+    """`numErrors` is greater than `errors` is long."""
+    count = len(answer.body.get("errors", ())) + rng.randint(1, 3)
+    return Answer({**answer.body, "numErrors": count}, answer.status)
+
+
+def unfinished(status: str) -> Callable[[Answer, Call, Random], Answer | None]:
+    """Half of the records, under a status that says so."""
+
+    def change(answer: Answer, _: Call, __: Random) -> Answer | None:
+        results = answer.body["results"]
+        part = results[: len(results) // 2]
+        return Answer({**answer.body, "status": status, "results": part}, answer.status)
+
+    return change
+
+
+def left_out(answer: Answer, _: Call, rng: Random) -> Answer | None:
+    """One record is neither among the results nor among the errors."""
+    results = answer.body["results"]
+    if not results:
+        return None
+    results.pop(rng.randrange(len(results)))
+    return answer
+
+
+def unasked(answer: Answer, call: Call, rng: Random) -> Answer | None:
+    """One more live record, true but not asked for; merged ones count as asked for."""
+    results, records = answer.body["results"], call.records
+    near = {*asked_ids(call.body), *(one["id"] for one in results)}
+    ids = records.ids(archived=call.is_archived)
+    start = bisect_left(ids, rng.choice(ids)) if ids else 0
+    other = next((one for one in (*ids[start:], *ids[:start]) if str(one) not in near), None)
+    if not results or other is None:
+        return None
+    names = list(results[0]["properties"])
+    more = answers(call, [records.by_id[other]], names)
+    results.insert(rng.randint(0, len(results)), more[0])
+    return answer
+
+
+def twice(answer: Answer, _: Call, rng: Random) -> Answer | None:
+    """One record comes a second time."""
+    results = answer.body["results"]
+    if not results:
+        return None
+    results.insert(rng.randint(0, len(results)), rng.choice(results))
+    return answer
+
+
+def shuffled(answer: Answer, _: Call, rng: Random) -> Answer | None:
+    """The results in another order."""
+    results = answer.body["results"]
+    if len(results) < 2:
+        return None
+    before = [one["id"] for one in results]
+    while before == [one["id"] for one in results]:
+        rng.shuffle(results)
+    return answer
+
+
+# Of any endpoint
+
+
+def extra_keys(answer: Answer, _: Call, __: Random) -> Answer | None:
+    """Keys nobody has heard of, at every level."""
+    return Answer(_with_extra(answer.body), answer.status)
+
+
+def _with_extra(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_extra(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: one if key in _MAPS else _with_extra(one) for key, one in value.items()}
+    return kept | _EXTRA
+
+
+# Of definitions, and of records
+
+
+def listed_not_returned(answer: Answer, call: Call, _: Random) -> Answer | None:
+    """One more definition, among the live ones that are not sensitive."""
+    if call.is_archived or call.query.get("dataSensitivity", "non_sensitive") != "non_sensitive":
+        return None
+    more = _definition(next(iter(call.records.groups)))
+    return Answer({**answer.body, "results": [*answer.body["results"], more]}, answer.status)
+
+
+def _definition(group: str) -> Json:
+    return definition(LISTED_NOT_RETURNED, "string/text", "Listed only", group, own=True)
+
+
+def returned_not_listed(answer: Answer, _: Call, __: Random) -> Answer | None:
+    """One more property in every record."""
+    records = answer.body.get("results", [answer.body])
+    for record in records:
+        record["properties"] = {**record["properties"], RETURNED_NOT_LISTED: "unheard of"}
+    return answer if records else None
