@@ -106,6 +106,7 @@ class Fetcher:
                 token=StaticToken(self._settings.access_token),
                 limits=limits,
                 paths=Paths(self._settings.api_version),
+                retry=self._bounds.retry,
             )
             self._usage = client.usage
             # All definitions first: a property that is not there stops the run before it reads.

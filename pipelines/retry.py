@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pipelines import recall
 from pipelines.progress import View
 from pipelines.settings import Settings
+from pipelines.stream import Bounds
 from pipelines.sync import Outcome, sync
 from pipelines.warehouse import Warehouse
 
@@ -19,6 +20,7 @@ def retry(
     *,
     view: View,
     stop: threading.Event,
+    bounds: Bounds = Bounds(),
 ) -> Outcome | None:
     """Read the records of unresolved, retryable errors once more; None when there are none.
 
@@ -31,4 +33,13 @@ def retry(
     ids = {name: some for name, some in found.items() if some}
     if not ids:
         return None
-    return sync(settings, warehouse, tuple(ids), view=view, stop=stop, ids=ids, command="retry")
+    return sync(
+        settings,
+        warehouse,
+        tuple(ids),
+        view=view,
+        stop=stop,
+        ids=ids,
+        command="retry",
+        bounds=bounds,
+    )

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 from pipelines.accounting import Batch
 from pipelines.discovery import IdPage
 from pipelines.errors import Interrupted
+from pipelines.hubspot.retry import RetryPolicy
 from pipelines.landing import Chunk, Typed
 
 AT_RISK_RECORDS: Final = 20_000
@@ -44,12 +45,16 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How large slices and chunks become, and how far reading may be ahead of the disk."""
+    """How large slices and chunks become, and how far reading may be ahead of the disk.
+
+    `retry`: how long a request is repeated; None: as long as usual.
+    """
 
     at_risk_records: int = AT_RISK_RECORDS
     chunk_records: int = CHUNK_RECORDS
     chunk_seconds: float = CHUNK_SECONDS
     slice_records: int = SLICE_RECORDS
+    retry: RetryPolicy | None = None
 
 
 async def in_order(
