@@ -116,6 +116,10 @@ def simulate(
 
 @app.command(epilog="Example: crm doctor --warehouse /data/hubspot.duckdb")
 def doctor(
+    compare: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="Read a sample through this API version, too."),
+    ] = None,
     warehouse: WarehouseOption = None,
     quiet: QuietOption = False,
     log_format: FormatOption = LogFormat.TEXT,
@@ -126,7 +130,7 @@ def doctor(
     from pipelines.settings import warehouse_path
 
     output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
-    findings = examine(warehouse_path(warehouse))
+    findings = examine(warehouse_path(warehouse), compare_with=compare)
     for finding in findings:
         output.finding(finding)
     if code := max((finding.exit_code for finding in findings), default=0):

@@ -7,14 +7,20 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.comparison import described
 from pipelines.duckdb_file import check_name
-from pipelines.errors import AuthError, CrmError
+from pipelines.errors import AuthError, CrmError, TerminalError
+from pipelines.hubspot.answers import NOT_FOUND
 from pipelines.hubspot.auth import StaticToken
 from pipelines.hubspot.client import HubSpotClient, open_http
 from pipelines.hubspot.limits import Limits
 from pipelines.hubspot.paths import Paths
-from pipelines.settings import OBJECT_TYPES, Settings, load_settings
+from pipelines.settings import OBJECT_TYPES, ObjectSettings, Settings, load_settings
+from pipelines.versions import check_versions, compared
 from pipelines.warehouse import Warehouse
+
+COMPARE = "compare"
+DIFFERENT = 4  # as for sums that differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,34 +37,46 @@ class Finding:
         return self.exit_code == 0
 
 
-def examine(warehouse: Path) -> list[Finding]:
-    """Every finding, good and bad, in the order a run would meet them."""
-    findings = []
+def examine(warehouse: Path, *, compare_with: str | None = None) -> list[Finding]:
+    """Every finding, good and bad, in the order a run would meet them.
+
+    Args:
+        warehouse: The DuckDB file.
+        compare_with: Another version of the API to read a sample through, too.
+
+    Raises:
+        ConfigError: That version is unknown, or the configured one itself; nothing was sent.
+    """
     try:
         settings = load_settings()
-        findings += asyncio.run(_portal_findings(settings))
     except CrmError as failure:
-        findings.append(_bad("settings", failure))
+        return [_bad("settings", failure), _warehouse_finding(warehouse)]
+    if compare_with is not None:
+        check_versions(settings.api_version, compare_with)
+    try:
+        findings = asyncio.run(_portal_findings(settings, compare_with))
+    except CrmError as failure:
+        findings = [_bad("settings", failure)]
     return [*findings, _warehouse_finding(warehouse)]
 
 
-async def _portal_findings(settings: Settings) -> list[Finding]:
+async def _portal_findings(settings: Settings, compare_with: str | None) -> list[Finding]:
     limits = Limits(
         requests_per_10s=settings.requests_per_10s,
         search_requests_per_s=settings.search_requests_per_s,
     )
     async with open_http(base_url=settings.base_url) as http:
-        client = HubSpotClient(
-            http,
-            token=StaticToken(settings.access_token),
-            limits=limits,
-            paths=Paths(settings.api_version),
-        )
+
+        def client_of(version: str) -> HubSpotClient:
+            token = StaticToken(settings.access_token)
+            return HubSpotClient(http, token=token, limits=limits, paths=Paths(version))
+
+        client = client_of(settings.api_version)
         try:
             account = await client.account()
         except CrmError as failure:
             return [_bad("token" if isinstance(failure, AuthError) else "portal", failure)]
-        return [
+        findings = [
             Finding("token", "HubSpot accepts it"),
             Finding(
                 "portal",
@@ -67,8 +85,39 @@ async def _portal_findings(settings: Settings) -> list[Finding]:
             ),
             *[await _scope_finding(client, name) for name in OBJECT_TYPES],
             Finding("api version", f"{settings.api_version} answers"),
-            Finding("limits", _limits_text(limits)),
         ]
+        if compare_with is not None:
+            findings += await _compared(client, client_of(compare_with), settings)
+        return [*findings, Finding("limits", _limits_text(limits))]
+
+
+async def _compared(
+    client: HubSpotClient, other: HubSpotClient, settings: Settings
+) -> list[Finding]:
+    """One finding per object type; a single one if the other version does not answer at all."""
+    try:
+        await other.account()
+    except TerminalError as failure:
+        if failure.http_status == NOT_FOUND:
+            text = f"HubSpot does not know version {other.version}: 404 at {settings.base_url}"
+            return [Finding(COMPARE, text, failure.exit_code)]
+        return [_bad(COMPARE, failure)]
+    except CrmError as failure:
+        return [_bad(COMPARE, failure)]
+    return [
+        await _comparison_finding(client, other, name, settings.of(name)) for name in OBJECT_TYPES
+    ]
+
+
+async def _comparison_finding(
+    client: HubSpotClient, other: HubSpotClient, object_type: str, settings: ObjectSettings
+) -> Finding:
+    try:
+        found = await compared(client, other, object_type, settings)
+    except CrmError as failure:
+        return Finding(COMPARE, f"{object_type}: {failure}", failure.exit_code)
+    text = described(found, client.version, other.version)
+    return Finding(COMPARE, f"{object_type}: {text}", 0 if found.is_equal else DIFFERENT)
 
 
 async def _scope_finding(client: HubSpotClient, object_type: str) -> Finding:

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 UNAUTHORIZED = 401
 FORBIDDEN = 403
+NOT_FOUND = 404
 MIGRATING = 477  # the account is moving between data centres
 BAD_TOKEN_FORMAT = 530  # as Cloudflare says "origin unknown", so repeated before it is believed
 
 TOKEN_SETTING = "SOURCES__HUBSPOT__ACCESS_TOKEN"  # noqa: S105  (a name, not a token)
 URL_SETTING = "sources.hubspot.base_url"
+VERSION_SETTING = "sources.hubspot.api_version"
 
 QUOTED_CHARACTERS = 200
 
@@ -154,9 +156,12 @@ def _message(kind: type[HubSpotError], answer: Answer, said: ErrorBody) -> str:
 
 def _not_hubspot(answer: Answer) -> TerminalError:
     kind = "HTML" if answer.is_html else f"{answer.status}"
+    # HubSpot itself answers a page where it has no such path, as of a version it has retired.
+    is_path_unknown = answer.status == NOT_FOUND
+    settings = f"{URL_SETTING}, or {VERSION_SETTING}" if is_path_unknown else URL_SETTING
     return TerminalError(
         f"the base URL {answer.base_url} answered {kind}, not HubSpot JSON, "
-        f"to {answer.request}: set {URL_SETTING}",
+        f"to {answer.request}: set {settings}",
         http_status=answer.status,
         category=f"HTTP_{answer.status}",
         correlation_id=answer.correlation_id,

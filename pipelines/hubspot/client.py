@@ -99,6 +99,11 @@ class HubSpotClient:
         """What this client has sent so far."""
         return self._sender.usage
 
+    @property
+    def version(self) -> str:
+        """The version of the API that it asks."""
+        return self._paths.version
+
     def __repr__(self) -> str:
         return f"<HubSpotClient {self._sender.base_url} {self._paths.version}>"
 

@@ -50,6 +50,7 @@ _BASES: Final = {
         "/account-info/2026-09",
     ),
 }
+API_VERSIONS: Final = tuple(_BASES)
 _READ: Final = ("crm.objects.contacts.read",)
 _READ_SCHEMAS: Final = ("crm.objects.contacts.read", "crm.schemas.contacts.read")
 _READ_OWNERS: Final = ("crm.objects.owners.read",)
@@ -65,6 +66,7 @@ def app(
     latency_ms: float = 0,
     token: str | None = None,
     scopes: Collection[str] = ALL_SCOPES,
+    versions: Collection[str] = API_VERSIONS,
     clock: Callable[[], float] = time.monotonic,
     variants: Variants = Variants(),
     faults: Faults = NO_FAULTS,
@@ -82,6 +84,7 @@ def app(
         latency_ms: Every answer is held back so long; others are not.
         token: The only one accepted; None accepts any, but one must be sent.
         scopes: What the token may do.
+        versions: Of the API; the paths of others are as unknown as any.
         clock: Seconds, for the rolling limits.
         variants: What to do where HubSpot's behaviour is not known.
         faults: What goes wrong on purpose; an object of its own for each app.
@@ -101,7 +104,9 @@ def app(
         variants=variants,
         faults=faults,
     )
-    made = Starlette(routes=_routes(gate), exception_handlers={404: _html_error, 405: _html_error})
+    made = Starlette(
+        routes=_routes(gate, versions), exception_handlers={404: _html_error, 405: _html_error}
+    )
     made.router.redirect_slashes = False
     made.state.portal = portal
     made.state.limits = limits
@@ -109,13 +114,13 @@ def app(
     return made
 
 
-def _routes(gate: Gate) -> list[BaseRoute]:
-    """Every endpoint under the paths of every API version."""
+def _routes(gate: Gate, versions: Collection[str]) -> list[BaseRoute]:
+    """Every endpoint under the paths of these API versions."""
     endpoints = _endpoints(gate)
     return [
         gate.route(base, version, endpoint)
-        for version, bases in _BASES.items()
-        for base, family in zip(bases, endpoints, strict=True)
+        for version in versions
+        for base, family in zip(_BASES[version], endpoints, strict=True)
         for endpoint in family
     ]
 

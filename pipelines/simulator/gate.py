@@ -160,7 +160,10 @@ class Gate:
         if answer.status == TOO_MANY and self._variants.retry_after is not None:
             headers["Retry-After"] = str(self._variants.retry_after)
         if body.get("status") == "error":
-            body = {**body, "correlationId": reference}
+            is_usual = self._variants.error_fields == "usual"
+            body = (
+                {**body, "correlationId": reference} if is_usual else {"message": body["message"]}
+            )
         return Response(msgspec.json.encode(body), answer.status, headers)
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from pipelines.simulator.history import history as past_values
 from pipelines.simulator.wire import (
+    NEWEST,
     PORTAL_ID,
     Answer,
     Call,
@@ -18,6 +19,7 @@ from pipelines.simulator.wire import (
     decoded,
     invalid,
     now_iso,
+    partial,
     required,
 )
 
@@ -65,17 +67,13 @@ def batch_read(call: Call) -> Answer:
         ),
     }
     missing = [text for text, record in lookups.items() if record is None]
-    if not missing:
-        return Answer(body)
-    body |= {"errors": [not_found(records, missing)], "numErrors": 1}
-    status = call.variants.missing_ids_2026_09 if call.version == "2026-09" else 207
-    return Answer(body, status)
+    return partial(call, body, not_found(records, missing)) if missing else Answer(body)
 
 
 def list_page(call: Call) -> Answer:
     """A page of records in ascending order of ids, from the id in `after` on."""
     records = call.records
-    ids = records.ids(archived=call.is_archived)
+    ids = _listed(call, records.ids(archived=call.is_archived))
     history = call.names("propertiesWithHistory")
     limit = _page_limit(call, MAX_PAGE_WITH_HISTORY if history else MAX_PAGE)
     start = bisect_left(ids, _after(call))
@@ -100,6 +98,11 @@ def read_one(call: Call) -> Answer:
     return Answer(answers(call, [record], call.names("properties"), history)[0])
 
 
+def _listed(call: Call, ids: list[int]) -> list[int]:
+    unlisted = call.deviation.unlisted
+    return [record_id for record_id in ids if record_id not in unlisted] if unlisted else ids
+
+
 def answers(
     call: Call, found: Sequence[Record], properties: Sequence[str], history: Sequence[str] = ()
 ) -> list[Json]:
@@ -110,10 +113,24 @@ def answers(
     if call.variants.unset_property == "absent":
         for one in made:
             one["properties"] = {k: v for k, v in one["properties"].items() if v is not None}
+    if call.variants.warnings and call.version != NEWEST:
+        made = [one | {"warnings": [{"message": "…"}]} for one in made]
+    if call.deviation.version:
+        _deviate(call, made)
     if history:
         for record, one in zip(found, made, strict=True):
             one["propertiesWithHistory"] = past_values(records, record, list(history))
     return made
+
+
+def _deviate(call: Call, made: list[Json]) -> None:
+    for one in made:
+        values = call.deviation.values.get(int(one["id"]), {})
+        one["properties"] = {
+            name: values.get(name, value)
+            for name, value in one["properties"].items()
+            if name not in call.deviation.undefined
+        }
 
 
 def _wanted(call: Call, request: _BatchRead) -> list[str]:
@@ -153,6 +170,8 @@ def _lookup(call: Call, records: Records, text: str, id_property: str | None) ->
     if not (text.isascii() and text.isdigit()):
         if call.variants.not_numeric_id == "400":
             raise invalid(f"{text} is not a valid ID")
+        return None
+    if int(text) in call.deviation.unknown:
         return None
     return records.get(int(text), archived=call.is_archived)
 

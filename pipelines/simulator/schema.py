@@ -6,12 +6,21 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from pipelines.simulator.wire import Answer, Call, Refusal, decoded, now_iso, required
+from pipelines.simulator.wire import (
+    NEWEST,
+    Answer,
+    Call,
+    Refusal,
+    decoded,
+    now_iso,
+    partial,
+    required,
+)
 
 if TYPE_CHECKING:
     from pipelines.simulator.definitions import Json
 
-_GONE_2026_09: Final = {"numberDisplayHint", "textDisplayHint", "currencyPropertyName"}
+_GONE_2026_09: Final = frozenset({"numberDisplayHint", "textDisplayHint", "currencyPropertyName"})
 
 
 class _Name(msgspec.Struct):
@@ -60,15 +69,13 @@ def batch_read_properties(call: Call) -> Answer:
         "results": [found[name] for name in names if name in found],
     }
     missing = [name for name in names if name not in found]
-    if not missing:
-        return Answer(body)
     error = {
         "status": "error",
         "category": "OBJECT_NOT_FOUND",
         "message": "Could not get some properties, they may be deleted or not exist.",
         "context": {"name": missing},
     }
-    return Answer(body | {"errors": [error], "numErrors": 1}, 207)
+    return partial(call, body, error) if missing else Answer(body)
 
 
 def list_groups(call: Call) -> Answer:
@@ -91,9 +98,16 @@ def _definitions(call: Call, *, archived: bool, sensitivity: str) -> dict[str, J
         if prop.definition.get("archived", False) == archived
         and prop.definition["dataSensitivity"] == sensitivity
     }
-    if call.version != "2026-09":
-        return found
+    gone = _GONE_2026_09 if call.version == NEWEST else frozenset()
     return {
-        name: {key: value for key, value in definition.items() if key not in _GONE_2026_09}
+        name: {key: value for key, value in definition.items() if key not in gone}
+        | _kind_of(call, name)
         for name, definition in found.items()
+        if name not in call.deviation.undefined
     }
+
+
+def _kind_of(call: Call, name: str) -> Json:
+    """Type and field type, where this API version deviates in them."""
+    kind = call.deviation.kinds.get(name)
+    return dict(zip(("type", "fieldType"), kind.split("/"), strict=True)) if kind else {}

@@ -2,8 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """How one API version answers otherwise than the others.
+
+    Attributes:
+        version: Whose paths answer so; "" for none.
+        undefined: Properties that it neither defines nor returns.
+        kinds: "type/fieldType" that it gives to a property.
+        values: What it returns in place of a value, by record id and property.
+        unlisted: Records that it leaves out of lists.
+        unknown: Records that batch/read does not find.
+    """
+
+    version: str = ""
+    undefined: frozenset[str] = frozenset()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[int, Mapping[str, str | None]] = field(default_factory=dict)
+    unlisted: frozenset[int] = frozenset()
+    unknown: frozenset[int] = frozenset()
+
+
+NO_DEVIATION: Final = Deviation()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +40,10 @@ class Variants:
         not_numeric_id: Text as id without `idProperty`: among the missing ids, or 400.
         empty_inputs: batch/read without inputs: 200 and no results, or 400.
         result_order: Of batch/read: by record id, or shuffled, the same way each time.
-        missing_ids_2026_09: Status of a partial batch/read on the 2026-09 paths.
+        missing_ids_2026_09: Status of a partial batch answer on the 2026-09 paths.
+        error_fields: Of every error, in the body and in `errors`: the usual ones, or the text
+            alone, for HubSpot calls all of them optional.
+        warnings: Whether records have `warnings` on the paths before 2026-09.
         list_limit_above_maximum: GET list with a limit that is too high.
         list_after_not_numeric: GET list with `after` that is not an id.
         unset_property: A property never set: null, or left out.
@@ -26,6 +54,7 @@ class Variants:
             the portal's time.
         search_body_limit: Longest search body in characters; None for no limit.
         unset_matches_not: Whether NEQ and NOT_IN match records without a value.
+        deviation: What one API version says otherwise than the others.
     """
 
     duplicate_ids: Literal["one result", "400"] = "one result"
@@ -33,6 +62,8 @@ class Variants:
     empty_inputs: Literal["200", "400"] = "200"
     result_order: Literal["by id", "shuffled"] = "by id"
     missing_ids_2026_09: Literal[207, 200] = 207
+    error_fields: Literal["usual", "message only"] = "usual"
+    warnings: bool = False
     list_limit_above_maximum: Literal["400", "clamp"] = "400"
     list_after_not_numeric: Literal["400", "first page"] = "400"
     unset_property: Literal["null", "absent"] = "null"
@@ -42,3 +73,4 @@ class Variants:
     search_index_lag_s: float = 0.0
     search_body_limit: int | None = None
     unset_matches_not: bool = False
+    deviation: Deviation = NO_DEVIATION

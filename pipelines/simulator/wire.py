@@ -13,6 +13,7 @@ import msgspec
 
 from pipelines.simulator.portal import TYPE_IDS, Portal
 from pipelines.simulator.values import epoch_ms, iso
+from pipelines.simulator.variants import NO_DEVIATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 
     from pipelines.simulator.definitions import Json
     from pipelines.simulator.records import Records
-    from pipelines.simulator.variants import Variants
+    from pipelines.simulator.variants import Deviation, Variants
 
 PORTAL_ID: Final = 44237313
+NEWEST: Final = "2026-09"
+PARTIAL: Final = 207
 T = TypeVar("T")
 
 
@@ -56,6 +59,12 @@ class Call:
         """Whether the query asks for archived records or definitions."""
         return self.query.get("archived", "false").lower() == "true"
 
+    @property
+    def deviation(self) -> Deviation:
+        """What the version called says otherwise than the others."""
+        named = self.variants.deviation
+        return named if named.version == self.version else NO_DEVIATION
+
     def names(self, key: str) -> list[str]:
         """Property names from the query, comma-separated or repeated."""
         return [name for value in self.query.getlist(key) for name in value.split(",") if name]
@@ -67,6 +76,17 @@ class Answer:
 
     body: Json
     status: int = 200
+
+
+def partial(call: Call, body: Json, missing: Json) -> Answer:
+    """A batch answer that lacks something, which `missing` says, as an entry of `errors`.
+
+    2026-09 documents no 207: the same body may come with 200.
+    """
+    status = call.variants.missing_ids_2026_09 if call.version == NEWEST else PARTIAL
+    if call.variants.error_fields == "message only":
+        missing = {"message": missing["message"]}
+    return Answer({**body, "errors": [missing], "numErrors": 1}, status)
 
 
 class Refusal(Exception):  # noqa: N818  (an answer, not an error)

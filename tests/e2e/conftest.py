@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from pipelines.hubspot.paths import API_VERSIONS
+from pipelines.settings import DEFAULT_API_VERSION
 from pipelines.simulator.app import app
 from pipelines.simulator.limits import Statistics
 from pipelines.simulator.portal import Portal
@@ -23,6 +25,7 @@ class Simulator:
     portal: Portal
     statistics: Statistics
     token: str = TOKEN
+    api_version: str = DEFAULT_API_VERSION
 
     @property
     def headers(self) -> dict[str, str]:
@@ -31,7 +34,7 @@ class Simulator:
 
 
 @contextmanager
-def starter() -> Iterator[Callable[..., Simulator]]:
+def starter(default_version: str) -> Iterator[Callable[..., Simulator]]:
     """A function that starts simulators, all of which stop on leaving."""
     with ExitStack() as running:
 
@@ -41,29 +44,51 @@ def starter() -> Iterator[Callable[..., Simulator]]:
             calls: int = 120,
             seed: int = 1,
             portal: Portal | None = None,
+            api_version: str = default_version,
             **options: Any,
         ) -> Simulator:
+            if api_version != DEFAULT_API_VERSION:
+                options = {"versions": [api_version], **options}
             portal = portal or Portal.build(contacts=contacts, calls=calls, seed=seed)
             application = app(portal, **{"token": TOKEN, "requests_per_10s": 10_000, **options})
             base_url = running.enter_context(serve(application))
-            return Simulator(base_url, portal, application.state.statistics)
+            return Simulator(
+                base_url, portal, application.state.statistics, api_version=api_version
+            )
 
         yield start
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked `every_version` run for each version of the API, for the dated ones if slow."""
+    is_marked = metafunc.definition.get_closest_marker("every_version")
+    if is_marked and "api_version" in metafunc.fixturenames:
+        versions = [
+            pytest.param(version, marks=() if version == DEFAULT_API_VERSION else pytest.mark.slow)
+            for version in API_VERSIONS
+        ]
+        metafunc.parametrize("api_version", versions, scope="module")
+
+
+@pytest.fixture(scope="module")
+def api_version() -> str:
+    """The version of the API that is asked, unless the test is marked `every_version`."""
+    return DEFAULT_API_VERSION
+
+
 @pytest.fixture
-def simulator() -> Iterator[Callable[..., Simulator]]:
+def simulator(api_version: str) -> Iterator[Callable[..., Simulator]]:
     """Start simulators: `simulator(contacts=…, calls=…, seed=…)` or `simulator(portal=…)`.
 
-    Other keywords go to `pipelines.simulator.app.app`: limits, latency, scopes, variants,
-    faults.
+    Each is asked through `api_version`; of the dated versions it knows no other. Other
+    keywords go to `pipelines.simulator.app.app`: limits, latency, scopes, variants, faults.
     """
-    with starter() as start:
+    with starter(api_version) as start:
         yield start
 
 
 @pytest.fixture(scope="module")
-def shared_simulator() -> Iterator[Callable[..., Simulator]]:
+def shared_simulator(api_version: str) -> Iterator[Callable[..., Simulator]]:
     """As `simulator`, running for a whole module: for tests that only read."""
-    with starter() as start:
+    with starter(api_version) as start:
         yield start

@@ -51,6 +51,7 @@ def environment(simulator: Any = None, **more: str) -> dict[str, str]:
         found["SOURCES__HUBSPOT__BASE_URL"] = simulator.base_url
         found["SOURCES__HUBSPOT__ACCESS_TOKEN"] = simulator.token
         found["SOURCES__HUBSPOT__REQUESTS_PER_10S"] = "10000"
+        found["SOURCES__HUBSPOT__API_VERSION"] = simulator.api_version
     return found | more
 
 
@@ -170,6 +171,7 @@ def settings_for(simulator: Any, **more: Any) -> Settings:
         **{
             "access_token": simulator.token,
             "base_url": simulator.base_url,
+            "api_version": simulator.api_version,
             "requests_per_10s": 10_000,
             **more,
         }

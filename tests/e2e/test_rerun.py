@@ -17,6 +17,8 @@ from pipelines.errors import CrmError
 
 WAREHOUSE = "warehouse.duckdb"
 
+pytestmark = pytest.mark.every_version
+
 
 @pytest.fixture
 def path(tmp_path):

@@ -13,7 +13,7 @@ from pipelines.simulator.app import app
 from pipelines.simulator.limits import RollingWindow
 from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
-from pipelines.simulator.variants import Variants
+from pipelines.simulator.variants import Deviation, Variants
 
 CONTACTS = "/crm/v3/objects/contacts"
 BATCH_READ = f"{CONTACTS}/batch/read"
@@ -527,6 +527,71 @@ def test_2026_09_may_fold_207_into_200_and_drops_display_hints(connect):
 
     assert (answer.status_code, answer.json()["numErrors"]) == (200, 1)
     assert "numberDisplayHint" not in duration
+
+
+def test_2026_09_may_fold_partial_answers_of_properties_too(connect):
+    _, http = connect(variants=Variants(missing_ids_2026_09=200))
+    asked = {"inputs": [{"name": "email"}, {"name": "no_such"}]}
+
+    answers = [
+        http.post(f"/crm/properties/{path}/batch/read", json=asked)
+        for path in ("2026-09/contacts", "2026-03/contacts")
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 207]
+    assert [answer.json()["numErrors"] for answer in answers] == [1, 1]
+
+
+def test_records_may_have_warnings_until_2026_09(connect):
+    _, http = connect(variants=Variants(warnings=True))
+
+    found = [http.get(f"{path}/contacts/512").json() for path in ("/crm/v3/objects",
+             "/crm/objects/2026-03", "/crm/objects/2026-09")]  # fmt: skip
+
+    assert ["warnings" in record for record in found] == [True, True, False]
+
+
+def test_errors_may_lack_every_field_but_the_message(connect):
+    _, http = connect(variants=Variants(error_fields="message only"))
+
+    refused = http.post(BATCH_READ, json=inputs(*range(101))).json()
+    partial = http.post(BATCH_READ, json=inputs(512, 1)).json()
+
+    assert list(refused) == ["message"]
+    assert [list(entry) for entry in partial["errors"]] == [["message"]]
+
+
+def test_a_version_that_is_not_served_is_an_unknown_path(connect):
+    _, http = connect(versions=["v3"])
+
+    retired = http.get("/crm/properties/2026-09/contacts")
+
+    assert http.get("/crm/v3/properties/contacts").status_code == 200
+    assert (retired.status_code, retired.headers["content-type"][:9]) == (404, "text/html")
+
+
+def test_one_version_may_deviate_from_the_others(connect):
+    deviation = Deviation(
+        version="2026-03",
+        undefined=frozenset({"city"}),
+        kinds={"email": "number/number"},
+        values={512: {"lastname": "Other"}},
+        unlisted=frozenset({512}),
+    )
+    _, http = connect(variants=Variants(deviation=deviation))
+    asked = {**inputs(512), "properties": ["city", "lastname"]}
+
+    def said(objects, properties):
+        (record,) = http.post(f"{objects}/contacts/batch/read", json=asked).json()["results"]
+        listed = http.get(f"{objects}/contacts").json()["results"]
+        email = http.get(f"{properties}/contacts/email").json()
+        is_listed = "512" in {one["id"] for one in listed}
+        return "city" in record["properties"], record["properties"]["lastname"], is_listed, email
+
+    *same, there = said("/crm/objects/2026-09", "/crm/properties/2026-09")
+    *other, here = said("/crm/objects/2026-03", "/crm/properties/2026-03")
+    assert (same[0], same[2], there["type"]) == (True, True, "string")
+    assert (*other, here["type"]) == (False, "Other", False, "number")
 
 
 def test_daily_usage_counts_what_was_let_in(connect):

@@ -441,6 +441,7 @@ def test_html_means_a_wrong_base_url(status):
     assert str(error) == (
         f"the base URL {server.url} answered HTML, not HubSpot JSON, "
         "to POST /crm/v3/objects/contacts/batch/read: set sources.hubspot.base_url"
+        + (", or sources.hubspot.api_version" if status == 404 else "")
     )
     assert error.context == {"body": "<!DOCTYPE html> <p>Welcome</p>"}
 
