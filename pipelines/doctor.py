@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pipelines.duckdb_file import check_name
 from pipelines.errors import AuthError, CrmError
-from pipelines.hubspot.auth import StaticToken
 from pipelines.hubspot.client import HubSpotClient, open_http
 from pipelines.hubspot.limits import Limits
+from pipelines.hubspot.oauth import token_for
 from pipelines.hubspot.paths import Paths
 from pipelines.settings import OBJECT_TYPES, Settings, load_settings
 from pipelines.warehouse import Warehouse
@@ -48,18 +48,17 @@ async def _portal_findings(settings: Settings) -> list[Finding]:
         search_requests_per_s=settings.search_requests_per_s,
     )
     async with open_http(base_url=settings.base_url) as http:
-        client = HubSpotClient(
-            http,
-            token=StaticToken(settings.access_token),
-            limits=limits,
-            paths=Paths(settings.api_version),
+        paths = Paths(settings.api_version)
+        token = token_for(
+            http, access_token=settings.access_token, oauth=settings.oauth, paths=paths
         )
+        client = HubSpotClient(http, token=token, limits=limits, paths=paths)
         try:
             account = await client.account()
         except CrmError as failure:
             return [_bad("token" if isinstance(failure, AuthError) else "portal", failure)]
         return [
-            Finding("token", "HubSpot accepts it"),
+            Finding("token", f"HubSpot accepts it; sign-in by {token.sign_in.name}"),
             Finding(
                 "portal",
                 f"{account.portal_id} ({account.account_type}, {account.data_hosting_location}, "
