@@ -122,7 +122,7 @@ class OAuthToken:
             self._form["refresh_token"] = issued.refresh_token
         life_s = issued.expires_in if (issued.expires_in or 0) > 0 else None
         self._use_until = asked_at + (life_s or LIFE_S) * USED_SHARE
-        return Bearer(issued.access_token)
+        return Bearer(issued.access_token.strip())
 
     async def _ask(self) -> IssuedToken:
         """One request, sent once."""
@@ -157,7 +157,12 @@ class OAuthToken:
         answer = Answer.of(response, name, base_url)
         if answer.ok and not answer.is_html:
             return answer
-        return answer.without(*(self._form[key] for key in self._form if key != "grant_type"))
+        # No local of its own for any of them, for the same reason.
+        return answer.without(*self._secrets())
+
+    def _secrets(self) -> list[str]:
+        sent = [text for key, text in self._form.items() if key != "grant_type"]
+        return [*sent, self._bearer.value] if self._bearer else sent
 
     def _bounds(self, error: TransientError) -> RetryPolicy:
         first = error.category == answers.UNREACHABLE and self._bearer is None

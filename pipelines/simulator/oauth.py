@@ -44,7 +44,8 @@ class OAuthApp:
 class OAuth:
     """Gives access tokens, and knows until when each is good.
 
-    `issued` has every token, oldest first, with the moment it expires at.
+    `issued` has every token, oldest first, with the moment it expires at. `app` may be
+    changed meanwhile, as when it is uninstalled.
 
     Args:
         app: The only one that gets tokens; None: any that sends all three of its fields.
@@ -62,7 +63,7 @@ class OAuth:
         clock: Callable[[], float],
     ) -> None:
         self.issued: dict[str, float] = {}
-        self._app = app
+        self.app = app
         self._expires_in = expires_in
         self._scopes = scopes
         self._clock = clock
@@ -116,9 +117,9 @@ class OAuth:
         )
 
     def _is_right(self, key: str, form: Mapping[str, str]) -> bool:
-        if self._app is None:
+        if self.app is None:
             return key in form
-        right: str = getattr(self._app, key)
+        right: str = getattr(self.app, key)
         return form.get(key) == right
 
 
