@@ -283,10 +283,7 @@ def _configured() -> list[tuple[str, ...]]:
 
     found: list[tuple[str, ...]] = []
     for provider in Container()[PluggableRunContext].providers.providers:
-        tree, _ = provider.get_value("hubspot", dict, "", "sources")
-        if tree is not None and not isinstance(tree, Mapping):
-            raise ConfigError(f"{SECTION} is {tree!r}: it must be a table, [{SECTION}]")
-        for key, value in (tree or {}).items():
+        for key, value in _items(provider):
             if key in OBJECT_TYPES and not isinstance(value, Mapping):
                 raise _wrong(key, value, f"a table, [{SECTION}.{key}]")
             below = value if key in OBJECT_TYPES else {}
@@ -296,6 +293,18 @@ def _configured() -> list[tuple[str, ...]]:
         if name.startswith(prefix):
             found.append(tuple(name.removeprefix(prefix).lower().split("__")))
     return found
+
+
+def _items(provider: Any) -> list[tuple[str, Any]]:
+    """What one provider has under `sources.hubspot`.
+
+    A function of its own: a traceback that shows locals shows no secret.
+    """
+    tree, _ = provider.get_value("hubspot", dict, "", "sources")
+    if tree is not None and not isinstance(tree, Mapping):
+        del tree  # a token put here by mistake is a token still
+        raise ConfigError(f"{SECTION} is a single value: it must be a table, [{SECTION}]")
+    return list((tree or {}).items())
 
 
 def _config_provider_exception() -> type[Exception]:

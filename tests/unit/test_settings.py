@@ -227,6 +227,41 @@ def test_a_misspelt_key_in_a_file_is_refused(tmp_path):
     assert "access_tokn" in shown(tmp_path, SOURCES__HUBSPOT__ACCESS_TOKEN="x").stderr
 
 
+TELL = """
+import traceback
+from pipelines.settings import load_settings
+try:
+    load_settings()
+except Exception as exc:
+    print("".join(traceback.TracebackException.from_exception(exc, capture_locals=True).format()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[sources.hubspot]\naccess_token = "pat-secret"\ncontacts = 5\n', "contacts is 5"),
+        ('[sources]\nhubspot = "pat-secret"\n', "must be a table"),
+        ('[sources.hubspot]\naccess_token = "pat-secret"\nrefresh_token = "x"\n', "two ways"),
+        ('[sources.hubspot]\naccess_token = ["pat-secret"]\n', "access_token is not text"),
+    ],
+    ids=["an object that is no table", "no table", "two ways", "no text"],
+)
+def test_a_file_that_cannot_work_is_refused_without_telling_its_secrets(tmp_path, text, words):
+    """Nor by a crash report, which has the locals of every frame."""
+    (tmp_path / ".dlt").mkdir()
+    (tmp_path / ".dlt" / "secrets.toml").write_text(text)
+
+    told = subprocess.run(
+        [sys.executable, "-c", TELL],
+        cwd=tmp_path, env={"PATH": "", **paths()},
+        capture_output=True, text=True, check=False, timeout=60,
+    ).stdout  # fmt: skip
+
+    assert words in told
+    assert "pat-secret" not in told
+
+
 def test_objects_are_named_as_in_hubspots_paths():
     """No names: all of them; a name twice counts once."""
     assert known_object_types(()) == ("contacts", "calls")
