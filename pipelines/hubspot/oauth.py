@@ -49,8 +49,8 @@ class OAuthToken:
 
     The first request that needs one fetches it, and all others wait for that one answer.
     A failed fetch is repeated as other requests are; what it ends with is raised for the
-    rest of the run. Fetches take no place in the limits: those count an app's requests for
-    data.
+    rest of the run. Fetches count neither in the limits nor in the usage of a client: both
+    are about requests for data.
 
     Args:
         http: Goes to the host of the API; the caller closes it.
