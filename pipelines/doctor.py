@@ -11,9 +11,9 @@ from pipelines.comparison import described
 from pipelines.duckdb_file import check_name
 from pipelines.errors import AuthError, CrmError, TerminalError
 from pipelines.hubspot.answers import NOT_FOUND
-from pipelines.hubspot.auth import StaticToken
 from pipelines.hubspot.client import HubSpotClient, open_http
 from pipelines.hubspot.limits import Limits
+from pipelines.hubspot.oauth import token_for
 from pipelines.hubspot.paths import Paths
 from pipelines.settings import OBJECT_TYPES, ObjectSettings, Settings, load_settings
 from pipelines.versions import check_versions, compared
@@ -66,9 +66,15 @@ async def _portal_findings(settings: Settings, compare_with: str | None) -> list
         search_requests_per_s=settings.search_requests_per_s,
     )
     async with open_http(base_url=settings.base_url) as http:
+        # One token for all: what one version renews, the other may use.
+        token = token_for(
+            http,
+            access_token=settings.access_token,
+            oauth=settings.oauth,
+            paths=Paths(settings.api_version),
+        )
 
         def client_of(version: str) -> HubSpotClient:
-            token = StaticToken(settings.access_token)
             return HubSpotClient(http, token=token, limits=limits, paths=Paths(version))
 
         client = client_of(settings.api_version)
@@ -77,7 +83,7 @@ async def _portal_findings(settings: Settings, compare_with: str | None) -> list
         except CrmError as failure:
             return [_bad("token" if isinstance(failure, AuthError) else "portal", failure)]
         findings = [
-            Finding("token", "HubSpot accepts it"),
+            Finding("token", f"HubSpot accepts it; sign-in by {token.sign_in.name}"),
             Finding(
                 "portal",
                 f"{account.portal_id} ({account.account_type}, {account.data_hosting_location}, "

@@ -13,9 +13,9 @@ from typing import Final
 from pipelines.accounting import Batch
 from pipelines.discovery import IdPage, given, listed
 from pipelines.errors import AuthError, DailyLimitError, HubSpotError
-from pipelines.hubspot.auth import StaticToken
 from pipelines.hubspot.client import HubSpotClient, Usage, open_http
 from pipelines.hubspot.limits import Limits
+from pipelines.hubspot.oauth import token_for
 from pipelines.hubspot.paths import Paths
 from pipelines.hydrate import Hydrator
 from pipelines.landing import Chunk, Typed, raw_of, typed
@@ -101,12 +101,15 @@ class Fetcher:
             search_requests_per_s=self._settings.search_requests_per_s,
         )
         async with open_http(base_url=self._settings.base_url, connections=CONNECTIONS) as http:
-            client = HubSpotClient(
+            paths = Paths(self._settings.api_version)
+            token = token_for(
                 http,
-                token=StaticToken(self._settings.access_token),
-                limits=limits,
-                paths=Paths(self._settings.api_version),
-                retry=self._bounds.retry,
+                access_token=self._settings.access_token,
+                oauth=self._settings.oauth,
+                paths=paths,
+            )
+            client = HubSpotClient(
+                http, token=token, limits=limits, paths=paths, retry=self._bounds.retry
             )
             self._usage = client.usage
             # All definitions first: a property that is not there stops the run before it reads.

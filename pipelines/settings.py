@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipelines.errors import ConfigError
-from pipelines.hubspot.auth import StaticToken
+from pipelines.hubspot.auth import WHOLE_TOKEN, OAuthCredentials, unsendable
 from pipelines.hubspot.paths import API_VERSIONS
 from transforms.definitions import Kind
 
@@ -34,9 +34,9 @@ DEFAULT_SEARCH_REQUESTS_PER_S = 5  # HubSpot: per account, shared by all its app
 DEFAULT_WAREHOUSE = "hubspot.duckdb"  # not crm.duckdb: see `duckdb_file.check_name`
 SECTION = "sources.hubspot"
 
-_KEYS = frozenset(
-    {"access_token", "base_url", "api_version", "requests_per_10s", "search_requests_per_s"}
-)
+_OAUTH_KEYS = ("client_id", "client_secret", "refresh_token")
+SECRET_KEYS = frozenset({"access_token", *_OAUTH_KEYS})
+_KEYS = SECRET_KEYS | {"base_url", "api_version", "requests_per_10s", "search_requests_per_s"}
 _OBJECT_KEYS = frozenset({"properties", "exclude_properties", "types"})
 _MAX_REQUESTS_PER_10S = 10_000
 
@@ -52,12 +52,14 @@ class ObjectSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every setting of a run. The token is masked wherever this is printed.
+    """Every setting of a run. What signs in is masked wherever this is printed.
 
+    It is `access_token` or `oauth`; the token is empty where there are credentials for OAuth.
     `requests_per_10s` None means: 100 until HubSpot's answers state the app's limit.
     """
 
-    access_token: str = field(repr=False)
+    access_token: str = field(default="", repr=False)
+    oauth: OAuthCredentials | None = None
     base_url: str = DEFAULT_BASE_URL
     api_version: str = DEFAULT_API_VERSION
     requests_per_10s: int | None = None
@@ -81,15 +83,11 @@ def load_settings() -> Settings:
         _check_keys()
     except _config_provider_exception() as exc:
         raise ConfigError(f"dlt cannot read its settings: {first_line(exc)}") from exc
-    token = _get("access_token")
-    if not token:
-        raise ConfigError(
-            "no HubSpot token: set SOURCES__HUBSPOT__ACCESS_TOKEN, or access_token under "
-            "[sources.hubspot] in .dlt/secrets.toml (or try `crm demo`, which needs no account)"
-        )
-    StaticToken(_text("access_token", token))  # refuses what cannot be sent
+    _check_sign_in()
     return Settings(
-        access_token=token,
+        # In one expression: a traceback that shows locals shows no secret.
+        access_token=_secret("access_token"),
+        oauth=_oauth(),
         base_url=_url(_text("base_url", _get("base_url", DEFAULT_BASE_URL))),
         api_version=_one_of("api_version", _get("api_version", DEFAULT_API_VERSION), API_VERSIONS),
         requests_per_10s=_optional_count("requests_per_10s"),
@@ -97,6 +95,51 @@ def load_settings() -> Settings:
         or DEFAULT_SEARCH_REQUESTS_PER_S,
         objects={object_type: _object_settings(object_type) for object_type in OBJECT_TYPES},
     )
+
+
+def _check_sign_in() -> None:
+    """One of two ways, and all that it needs."""
+    has_token = bool(_secret("access_token"))
+    given = [key for key in _OAUTH_KEYS if _secret(key)]
+    if has_token and given:
+        raise ConfigError(
+            f"two ways to sign in are set, {SECTION}.access_token and {' and '.join(given)} for "
+            "OAuth: remove one of them"
+        )
+    if given and len(given) < len(_OAUTH_KEYS):
+        missing = " and ".join(_in_environment(key) for key in _OAUTH_KEYS if key not in given)
+        raise ConfigError(
+            f"sign-in by OAuth needs {SECTION}.client_id, client_secret and refresh_token: "
+            f"set {missing} too"
+        )
+    if not has_token and not given:
+        raise ConfigError(
+            "no HubSpot token: set SOURCES__HUBSPOT__ACCESS_TOKEN, or access_token under "
+            "[sources.hubspot] in .dlt/secrets.toml (or try `crm demo`, which needs no account)"
+        )
+
+
+def _oauth() -> OAuthCredentials | None:
+    if not _secret("client_id"):
+        return None
+    return OAuthCredentials(**{key: _secret(key) for key in _OAUTH_KEYS})
+
+
+def _secret(key: str) -> str:
+    """A secret, empty where none is set; messages do not quote it."""
+    value = _get(key, "")
+    wrong = unsendable(value) if isinstance(value, str) else "is not text"
+    if wrong:
+        del value  # a traceback that shows locals shows no secret
+        right = f"set {_in_environment(key)} to it as HubSpot shows it"
+        raise ConfigError(
+            f"{SECTION}.{key} {wrong}: {WHOLE_TOKEN if key == 'access_token' else right}"
+        )
+    return str(value).strip()
+
+
+def _in_environment(key: str) -> str:
+    return f"{SECTION}.{key}".upper().replace(".", "__")
 
 
 def warehouse_path(given: Path | None) -> Path:
@@ -240,10 +283,7 @@ def _configured() -> list[tuple[str, ...]]:
 
     found: list[tuple[str, ...]] = []
     for provider in Container()[PluggableRunContext].providers.providers:
-        tree, _ = provider.get_value("hubspot", dict, "", "sources")
-        if tree is not None and not isinstance(tree, Mapping):
-            raise ConfigError(f"{SECTION} is {tree!r}: it must be a table, [{SECTION}]")
-        for key, value in (tree or {}).items():
+        for key, value in _items(provider):
             if key in OBJECT_TYPES and not isinstance(value, Mapping):
                 raise _wrong(key, value, f"a table, [{SECTION}.{key}]")
             below = value if key in OBJECT_TYPES else {}
@@ -253,6 +293,18 @@ def _configured() -> list[tuple[str, ...]]:
         if name.startswith(prefix):
             found.append(tuple(name.removeprefix(prefix).lower().split("__")))
     return found
+
+
+def _items(provider: Any) -> list[tuple[str, Any]]:
+    """What one provider has under `sources.hubspot`.
+
+    A function of its own: a traceback that shows locals shows no secret.
+    """
+    tree, _ = provider.get_value("hubspot", dict, "", "sources")
+    if tree is not None and not isinstance(tree, Mapping):
+        del tree  # a token put here by mistake is a token still
+        raise ConfigError(f"{SECTION} is a single value: it must be a table, [{SECTION}]")
+    return list((tree or {}).items())
 
 
 def _config_provider_exception() -> type[Exception]:

@@ -229,9 +229,9 @@ def keys_of(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
 
 
 def test_config_toml_explains_every_setting_and_no_other():
-    """The token is no key of it: that file is committed."""
+    """What signs in is no key of it: that file is committed."""
     keys = {key for key, _ in keys_of(tomllib.loads(spelt_out("config.toml")))}
-    wanted = known_settings() - {"sources.hubspot.access_token"}
+    wanted = known_settings() - SECRETS
 
     assert keys == {
         key.replace("<object>", object_type) for key in wanted for object_type in OBJECT_TYPES
@@ -250,10 +250,16 @@ def test_config_toml_shows_the_defaults_of_the_code():
     assert shown["runtime.dlthub_telemetry"] is False
 
 
-def test_example_secrets_toml_has_the_token_and_nothing_else():
-    example = (ROOT / ".dlt" / "example.secrets.toml").read_text(encoding="utf-8")
+SECRETS = {f"{settings.SECTION}.{key}" for key in settings.SECRET_KEYS}
+EXAMPLE = (ROOT / ".dlt" / "example.secrets.toml").read_text(encoding="utf-8")
 
-    assert [key for key, _ in keys_of(tomllib.loads(example))] == ["sources.hubspot.access_token"]
+
+def test_example_secrets_toml_has_what_signs_in_and_nothing_else():
+    """The token; OAuth is commented out, for both together are refused."""
+    spelt = spelt_out("example.secrets.toml")
+
+    assert [key for key, _ in keys_of(tomllib.loads(EXAMPLE))] == ["sources.hubspot.access_token"]
+    assert {key for key, _ in keys_of(tomllib.loads(spelt))} == SECRETS
 
 
 _PRINT_SETTINGS = """
@@ -270,12 +276,23 @@ def test_the_settings_files_are_read(tmp_path: Path):
     folder.mkdir()
     config = spelt_out("config.toml").replace("10s = 100", "10s = 77").replace('["*"]', '["email"]')
     (folder / "config.toml").write_text(config, encoding="utf-8")
-    (folder / "secrets.toml").write_text(spelt_out("example.secrets.toml"), encoding="utf-8")
+    (folder / "secrets.toml").write_text(EXAMPLE, encoding="utf-8")
 
     assert python(_PRINT_SETTINGS, tmp_path).split("\n") == [
         f"pat-na1-00000000-0000-0000-0000-000000000000 77 {settings.DEFAULT_WAREHOUSE}",
         "email external_id",
     ]
+
+
+def test_the_example_of_oauth_is_read_as_it_says(tmp_path: Path):
+    """Without the line of the token, and without the `#` of the three."""
+    folder = tmp_path / ".dlt"
+    folder.mkdir()
+    spelt = re.sub("^access_token = .*$", "", spelt_out("example.secrets.toml"), flags=re.MULTILINE)
+    (folder / "secrets.toml").write_text(spelt, encoding="utf-8")
+    code = "from pipelines.settings import load_settings; print(load_settings().oauth.client_id)"
+
+    assert python(code, tmp_path) == "00000000-0000-0000-0000-000000000000"
 
 
 def test_settings_are_read_from_the_environment(tmp_path: Path):

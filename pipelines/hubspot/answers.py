@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from urllib.parse import quote_plus
 
+import httpx
 import msgspec
 
 from pipelines.errors import (
@@ -15,6 +18,14 @@ from pipelines.errors import (
     TransientError,
 )
 from pipelines.hubspot import decode
+from pipelines.hubspot.auth import (
+    BY_OAUTH,
+    BY_TOKEN,
+    CLIENT_ID_SETTING,
+    CLIENT_SECRET_SETTING,
+    REFRESH_TOKEN_SETTING,
+    SignIn,
+)
 from pipelines.hubspot.retry import LOCKED, TOO_MANY_REQUESTS, retry_after_s
 from pipelines.hubspot.wire import ErrorBody
 
@@ -27,10 +38,10 @@ NOT_FOUND = 404
 MIGRATING = 477  # the account is moving between data centres
 BAD_TOKEN_FORMAT = 530  # as Cloudflare says "origin unknown", so repeated before it is believed
 
-TOKEN_SETTING = "SOURCES__HUBSPOT__ACCESS_TOKEN"  # noqa: S105  (a name, not a token)
 URL_SETTING = "sources.hubspot.base_url"
 VERSION_SETTING = "sources.hubspot.api_version"
 
+UNREACHABLE = "UNREACHABLE"
 QUOTED_CHARACTERS = 200
 
 
@@ -48,8 +59,25 @@ class Answer:
     request: str
     base_url: str
 
+    @classmethod
+    def of(cls, response: httpx.Response, request: str, base_url: str) -> Answer:
+        """What came back to `request`."""
+        headers = {
+            name.lower().decode("latin-1"): value.decode("latin-1")
+            for name, value in response.headers.raw
+        }
+        return cls(response.status_code, headers, response.content, request, base_url)
+
     def __repr__(self) -> str:
         return f"<Answer {self.status} to {self.request}, {len(self.body)} bytes>"
+
+    def without(self, *secrets: str) -> Answer:
+        """The same, to be quoted: lest the server has echoed what was sent."""
+        body = self.body
+        for secret in filter(None, secrets):
+            for form in (json.dumps(secret)[1:-1], secret, quote_plus(secret)):
+                body = body.replace(form.encode(), b"***")
+        return replace(self, body=body)
 
     @property
     def ok(self) -> bool:
@@ -72,6 +100,19 @@ class Answer:
         return "html" in self.content_type.lower() or self.body[:64].lstrip().startswith(b"<")
 
 
+def no_answer(exc: httpx.HTTPError, request: str, base_url: str) -> HubSpotError:
+    """The error for a request that got no whole answer."""
+    if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+        return TransientError(
+            f"cannot reach {base_url}: {exc}; check the network, or set {URL_SETTING}",
+            category=UNREACHABLE,
+        )
+    if isinstance(exc, httpx.UnsupportedProtocol):
+        return TerminalError(f"{exc}: set {URL_SETTING}")
+    category = "TIMEOUT" if isinstance(exc, httpx.TimeoutException) else "CONNECTION_LOST"
+    return TransientError(f"no whole answer to {request} from {base_url}: {exc}", category=category)
+
+
 def unreadable(answer: Answer, why: str) -> HubSpotError:
     """The error for a 2xx that is not what the endpoint answers with.
 
@@ -90,7 +131,7 @@ def unreadable(answer: Answer, why: str) -> HubSpotError:
     )
 
 
-def refusal(answer: Answer) -> HubSpotError:
+def refusal(answer: Answer, sign_in: SignIn = BY_TOKEN) -> HubSpotError:
     """The error for an answer that is not 2xx."""
     said = decode.error_body(answer.body)
     kind = _kind(answer, said)
@@ -98,7 +139,7 @@ def refusal(answer: Answer) -> HubSpotError:
         return _not_hubspot(answer)
     said = said or ErrorBody()
     error = kind(
-        _message(kind, answer, said),
+        _message(kind, answer, said, sign_in),
         http_status=answer.status,
         category=said.category or said.error_type or f"HTTP_{answer.status}",
         sub_category=_sub_category(said),
@@ -108,6 +149,39 @@ def refusal(answer: Answer) -> HubSpotError:
     if isinstance(error, TransientError):
         error.retry_after = retry_after_s(answer.headers)
     return error
+
+
+_REMEDIES = {
+    "BAD_CLIENT_ID": f"set {CLIENT_ID_SETTING} to the client id of the app",
+    "BAD_CLIENT_SECRET": f"set {CLIENT_SECRET_SETTING} to the client secret of the app",
+    "BAD_REFRESH_TOKEN": BY_OAUTH.remedy,
+    "invalid_client": f"check {CLIENT_ID_SETTING} and {CLIENT_SECRET_SETTING}",
+    "invalid_grant": BY_OAUTH.remedy,
+}
+_CHECK_ALL = f"check {CLIENT_ID_SETTING}, {CLIENT_SECRET_SETTING} and {REFRESH_TOKEN_SETTING}"
+
+
+def sign_in_refusal(answer: Answer) -> HubSpotError:
+    """The error for an answer to a sign-in by OAuth that is not 2xx.
+
+    Any 4xx in JSON that is not worth repeating is about the credentials.
+    """
+    error = refusal(answer, BY_OAUTH)
+    said = decode.error_body(answer.body)
+    if said is None or not isinstance(error, TerminalError):
+        return error
+    codes = [code for code in (said.status, said.error) if code and code != "error"]
+    words = one_line(said.message or said.error_description or "") or "no reason given"
+    remedy = next((_REMEDIES[code] for code in codes if code in _REMEDIES), _CHECK_ALL)
+    category = codes[0] if codes else error.category
+    return AuthError(
+        f"HubSpot refused to sign in: {words} ({category}); {remedy}",
+        http_status=answer.status,
+        category=category,
+        sub_category=error.sub_category,
+        correlation_id=error.correlation_id,
+        context=error.context,
+    )
 
 
 def _kind(answer: Answer, said: ErrorBody | None) -> type[HubSpotError]:
@@ -128,7 +202,7 @@ def _is_daily(answer: Answer, said: ErrorBody | None) -> bool:
     )
 
 
-def _message(kind: type[HubSpotError], answer: Answer, said: ErrorBody) -> str:
+def _message(kind: type[HubSpotError], answer: Answer, said: ErrorBody, sign_in: SignIn) -> str:
     words = one_line(said.message or answer.body.decode(errors="replace")) or "no reason given"
     if kind is DailyLimitError:
         return (
@@ -136,18 +210,16 @@ def _message(kind: type[HubSpotError], answer: Answer, said: ErrorBody) -> str:
             "midnight in the account's time zone: run the same command again after that"
         )
     if answer.status == UNAUTHORIZED:
-        return (
-            f"HubSpot refused the token: {words}; set {TOKEN_SETTING} "
-            "to a valid private-app token or service key"
-        )
+        return f"HubSpot refused the token: {words}; {sign_in.remedy}"
     if answer.status == FORBIDDEN:
         scopes = said.required_scopes()
         needed = f"scopes {', '.join(scopes)}" if scopes else "scopes it names"
         return (
-            f"HubSpot refused {answer.request}: {words}; "
-            f"grant the {needed} to the app whose token {TOKEN_SETTING} holds"
+            f"HubSpot refused {answer.request}: {words}; grant the {needed} to {sign_in.grant_to}"
         )
-    hint = f"; is the token in {TOKEN_SETTING} whole?" if answer.status == BAD_TOKEN_FORMAT else ""
+    hint = (
+        f"; is the token in {sign_in.setting} whole?" if answer.status == BAD_TOKEN_FORMAT else ""
+    )
     correlation_id = said.correlation_id or answer.correlation_id
     name = f" (correlation id {correlation_id})" if correlation_id else ""
     category = f" {said.category}" if said.category else ""

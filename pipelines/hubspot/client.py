@@ -70,11 +70,12 @@ class HubSpotClient:
         TransientError: No good answer within the bounds of `retry`.
         DailyLimitError: The quota of the day is used up.
         AuthError: 401 and 403; the message names the setting or the scopes.
+        HubSpotError: Sign-in by OAuth got no good answer within the same bounds.
         TerminalError: Any other 4xx, or an answer that is not HubSpot's.
 
     Args:
         http: As `open_http` makes it; the caller closes it.
-        token: Asked before each request, so it may change.
+        token: Asked before each request, so it may change; asked for another when refused.
         limits: Shared by all clients that use the same token.
         paths: Of the API version to use.
         retry: Bounds of the repeats of each request.

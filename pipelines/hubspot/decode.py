@@ -18,6 +18,7 @@ from pipelines.hubspot.wire import (
     BatchEnvelope,
     DailyUsage,
     ErrorBody,
+    IssuedToken,
     ListPage,
     RecordId,
     SearchPage,
@@ -127,6 +128,14 @@ def properties(body: bytes) -> list[dict[str, Any]]:
 def account(body: bytes) -> AccountDetails:
     """Account details."""
     return _tolerant(msgspec.json.Decoder(AccountDetails), AccountDetails, body)
+
+
+def issued_token(body: bytes) -> IssuedToken:
+    """An access token by OAuth."""
+    issued = _tolerant(msgspec.json.Decoder(IssuedToken), IssuedToken, body)
+    if not issued.access_token:
+        raise UnreadableError("`access_token` is empty")
+    return issued
 
 
 def daily_usage(body: bytes) -> list[DailyUsage]:

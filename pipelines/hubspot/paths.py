@@ -59,6 +59,13 @@ class Paths:
         """What the account's private apps have used of the day's quota."""
         return f"/account-info/{self.version}/api-usage/daily/private-apps"
 
+    def token(self) -> str:
+        """Access tokens by OAuth, which are good for all versions.
+
+        HubSpot's documents of 2026-09 go on naming the endpoint of 2026-03.
+        """
+        return "/oauth/v1/token" if self.version == "v3" else "/oauth/2026-03/token"
+
     def _crm(self, api: str) -> str:
         if self.version == "v3":
             return f"/crm/v3/{api}"

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -31,6 +31,10 @@ TOO_MANY_REQUESTS = 429
 # HubSpot: locks of bulk operations last about 2 s. A 429 means that the window
 # is full, and asking again at once only counts as one more request.
 LEAST_WAIT_S = {LOCKED: 2.0, TOO_MANY_REQUESTS: 1.0}
+
+# A wrong base URL should not take the whole of a policy to be found out.
+FIRST_CONTACT_ATTEMPTS = 3
+FIRST_CONTACT_TOTAL_S = 5.0
 
 T = TypeVar("T")
 
@@ -69,6 +73,14 @@ class RetryPolicy:
             wait_s = self.random() * min(self.cap_s, self.base_s * 2 ** (attempt - 1))
         wait_s = max(wait_s, LEAST_WAIT_S.get(error.http_status or 0, 0.0))
         return wait_s if elapsed_s + wait_s <= self.total_s else None
+
+    def first_contact(self) -> RetryPolicy:
+        """The same, with less patience: for a host that has never answered."""
+        return replace(
+            self,
+            attempts=min(self.attempts, FIRST_CONTACT_ATTEMPTS),
+            total_s=min(self.total_s, FIRST_CONTACT_TOTAL_S),
+        )
 
 
 async def repeat(

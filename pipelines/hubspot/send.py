@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from pipelines.errors import HubSpotError, TerminalError, TransientError
+from pipelines.errors import TransientError
 from pipelines.hubspot import answers, decode
-from pipelines.hubspot.answers import URL_SETTING, Answer
+from pipelines.hubspot.answers import UNAUTHORIZED, UNREACHABLE, Answer
 from pipelines.hubspot.retry import TOO_MANY_REQUESTS, RetryPolicy, repeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipelines.hubspot.auth import Token
+    from pipelines.hubspot.auth import Bearer, Token
     from pipelines.hubspot.limits import Limits, RollingWindow
     from pipelines.hubspot.transport import AiohttpTransport
-
-# A wrong base URL should not take the whole of `RetryPolicy` to be found out.
-FIRST_CONTACT_ATTEMPTS = 3
-FIRST_CONTACT_TOTAL_S = 5.0
-UNREACHABLE = "UNREACHABLE"
 
 T = TypeVar("T")
 
@@ -67,11 +62,7 @@ class Sender:
         self._token = token
         self._limits = limits
         self._retry = retry
-        self._first_contact = replace(
-            retry,
-            attempts=min(retry.attempts, FIRST_CONTACT_ATTEMPTS),
-            total_s=min(retry.total_s, FIRST_CONTACT_TOTAL_S),
-        )
+        self._first_contact = retry.first_contact()
         self._reached = False
         self.base_url = str(http.base_url.copy_with(username=None, password=None)).rstrip("/")
         self.usage = Usage()
@@ -83,9 +74,9 @@ class Sender:
         """
 
         async def attempt() -> tuple[T, Answer]:
-            answer = await self._answer(exchange)
+            answer = await self._signed_in(exchange)
             if not answer.ok:
-                raise answers.refusal(answer)
+                raise answers.refusal(answer, self._token.sign_in)
             try:
                 return parse(answer.body), answer
             except decode.UnreadableError as exc:
@@ -99,16 +90,25 @@ class Sender:
         )
         return parsed, answer, attempts
 
-    async def _answer(self, exchange: Exchange) -> Answer:
+    async def _signed_in(self, exchange: Exchange) -> Answer:
+        """One request, sent again at once where its token was refused and there is a newer one."""
+        bearer = await self._token.bearer()
+        answer = await self._answer(exchange, bearer)
+        if answer.status == UNAUTHORIZED:
+            newer = await self._token.renewed(bearer)
+            if newer is not None:
+                return await self._answer(exchange, newer)
+        return answer
+
+    async def _answer(self, exchange: Exchange, bearer: Bearer) -> Answer:
         """One request, sent once."""
         request = httpx.Request(
             exchange.method,
             self.base_url + exchange.path,
             content=exchange.content,
-            # In one expression: a traceback that shows locals shows no token.
             headers={
                 "content-type": "application/json",
-                "authorization": "Bearer " + await self._token.bearer(),
+                "authorization": bearer.header,
             },
         )
         window = exchange.window
@@ -117,31 +117,12 @@ class Sender:
             try:
                 response = await self._http.handle_async_request(request)
             except httpx.HTTPError as exc:
-                raise self._no_answer(exc, exchange) from exc
+                raise answers.no_answer(exc, exchange.name, self.base_url) from exc
         self._reached = True
-        headers = {
-            name.lower().decode("latin-1"): value.decode("latin-1")
-            for name, value in response.headers.raw
-        }
-        self._limits.observe(headers, slot if window is self._limits.main else None)
-        answer = Answer(
-            response.status_code, headers, response.content, exchange.name, self.base_url
-        )
+        answer = Answer.of(response, exchange.name, self.base_url)
+        self._limits.observe(answer.headers, slot if window is self._limits.main else None)
         self.usage.rate_limited += answer.status == TOO_MANY_REQUESTS
-        return answer if answer.ok and not answer.is_html else _without_token(answer, request)
-
-    def _no_answer(self, exc: httpx.HTTPError, exchange: Exchange) -> HubSpotError:
-        if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
-            return TransientError(
-                f"cannot reach {self.base_url}: {exc}; check the network, or set {URL_SETTING}",
-                category=UNREACHABLE,
-            )
-        if isinstance(exc, httpx.UnsupportedProtocol):
-            return TerminalError(f"{exc}: set {URL_SETTING}")
-        category = "TIMEOUT" if isinstance(exc, httpx.TimeoutException) else "CONNECTION_LOST"
-        return TransientError(
-            f"no whole answer to {exchange.name} from {self.base_url}: {exc}", category=category
-        )
+        return answer if answer.ok and not answer.is_html else answer.without(bearer.value)
 
     def _bounds(self, error: TransientError, exchange: Exchange) -> RetryPolicy:
         first = error.category == UNREACHABLE and not self._reached
@@ -157,9 +138,3 @@ class Sender:
     def _count_wait(self, wait_s: float) -> None:
         self.usage.retries += 1
         self.usage.waited_s += wait_s
-
-
-def _without_token(answer: Answer, request: httpx.Request) -> Answer:
-    """An answer that will be quoted, lest the server has echoed the request."""
-    secret = request.headers["authorization"].removeprefix("Bearer ").encode()
-    return replace(answer, body=answer.body.replace(secret, b"***"))

@@ -85,6 +85,8 @@ class ErrorBody(_Wire, frozen=True):
     category: str | None = None
     sub_category: Any = None
     error_type: str | None = None
+    error: str | None = None
+    error_description: str | None = msgspec.field(default=None, name="error_description")
     policy_name: str | None = None
     group_name: str | None = None
     request_id: str | None = None
@@ -118,6 +120,17 @@ class AccountDetails(_Wire, frozen=True):
     utc_offset_milliseconds: int | None = None
     ui_domain: str | None = None
     data_hosting_location: str | None = None
+
+
+class IssuedToken(msgspec.Struct, frozen=True):
+    """An access token by OAuth; `expires_in` is in seconds."""
+
+    access_token: str
+    expires_in: int | None = None
+    refresh_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<IssuedToken for {self.expires_in} s>"
 
 
 class DailyUsage(_Wire, frozen=True):

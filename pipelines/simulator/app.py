@@ -11,6 +11,7 @@ from pipelines.simulator import account, objects, schema
 from pipelines.simulator.faults import NO_FAULTS, Faults
 from pipelines.simulator.gate import Endpoint, Gate, html_page
 from pipelines.simulator.limits import Limits
+from pipelines.simulator.oauth import OAuth, OAuthApp
 from pipelines.simulator.search import Search
 from pipelines.simulator.variants import Variants
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pipelines.simulator.portal import Portal
 
 REQUESTS_PER_DAY: Final = 625_000
+TOKEN_LIFE_S: Final = 1800.0
 ALL_SCOPES: Final = frozenset(
     {
         "crm.objects.calls.read",
@@ -51,6 +53,7 @@ _BASES: Final = {
     ),
 }
 API_VERSIONS: Final = tuple(_BASES)
+_TOKEN_VERSIONS: Final = ("v1", "v3", "2026-03")
 _READ: Final = ("crm.objects.contacts.read",)
 _READ_SCHEMAS: Final = ("crm.objects.contacts.read", "crm.schemas.contacts.read")
 _READ_OWNERS: Final = ("crm.objects.owners.read",)
@@ -65,6 +68,8 @@ def app(
     requests_per_day: int = REQUESTS_PER_DAY,
     latency_ms: float = 0,
     token: str | None = None,
+    oauth_app: OAuthApp | None = None,
+    expires_in: float = TOKEN_LIFE_S,
     scopes: Collection[str] = ALL_SCOPES,
     versions: Collection[str] = API_VERSIONS,
     clock: Callable[[], float] = time.monotonic,
@@ -73,8 +78,8 @@ def app(
 ) -> Starlette:
     """An ASGI app that answers for `portal`.
 
-    `app.state` has `portal`, `limits` and `statistics`; the portal may be changed while
-    the app runs.
+    `app.state` has `portal`, `limits`, `oauth` and `statistics`; the portal may be changed
+    while the app runs.
 
     Args:
         portal: What there is to read.
@@ -82,10 +87,13 @@ def app(
         search_requests_per_s: Rolling limit of search.
         requests_per_day: Limit of everything together.
         latency_ms: Every answer is held back so long; others are not.
-        token: The only one accepted; None accepts any, but one must be sent.
+        token: The only one accepted, beside those that OAuth gives; None accepts any, but one
+            must be sent.
+        oauth_app: The only one that OAuth gives tokens to; None: to any.
+        expires_in: Seconds that such a token lives.
         scopes: What the token may do.
         versions: Of the API; the paths of others are as unknown as any.
-        clock: Seconds, for the rolling limits.
+        clock: Seconds, for the rolling limits and the life of tokens.
         variants: What to do where HubSpot's behaviour is not known.
         faults: What goes wrong on purpose; an object of its own for each app.
     """
@@ -95,33 +103,41 @@ def app(
         requests_per_day=requests_per_day,
         clock=clock,
     )
+    oauth = OAuth(oauth_app, expires_in=expires_in, scopes=sorted(scopes), clock=clock)
     gate = Gate(
         portal,
         limits,
         latency_s=latency_ms / 1000,
         token=token,
+        oauth=oauth,
         scopes=frozenset(scopes),
         variants=variants,
         faults=faults,
     )
     made = Starlette(
-        routes=_routes(gate, versions), exception_handlers={404: _html_error, 405: _html_error}
+        routes=_routes(gate, oauth, versions),
+        exception_handlers={404: _html_error, 405: _html_error},
     )
     made.router.redirect_slashes = False
     made.state.portal = portal
     made.state.limits = limits
+    made.state.oauth = oauth
     made.state.statistics = gate.statistics
     return made
 
 
-def _routes(gate: Gate, versions: Collection[str]) -> list[BaseRoute]:
+def _routes(gate: Gate, oauth: OAuth, versions: Collection[str]) -> list[BaseRoute]:
     """Every endpoint under the paths of these API versions."""
     endpoints = _endpoints(gate)
+    token = Endpoint("token", "POST", "/token", oauth.token, ())
     return [
-        gate.route(base, version, endpoint)
-        for version in versions
-        for base, family in zip(_BASES[version], endpoints, strict=True)
-        for endpoint in family
+        *(gate.route(f"/oauth/{version}", version, token) for version in _TOKEN_VERSIONS),
+        *(
+            gate.route(base, version, endpoint)
+            for version in versions
+            for base, family in zip(_BASES[version], endpoints, strict=True)
+            for endpoint in family
+        ),
     ]
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from pipelines.simulator.faults import Faults, Hits
+    from pipelines.simulator.oauth import OAuth
     from pipelines.simulator.variants import Variants
 
 UNSUPPORTED_MEDIA: Final = 415
@@ -55,6 +56,11 @@ class Endpoint:
         """Whether the limit of search applies, not that of the others."""
         return self.name == "search"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is asked without a token, because that is what it gives."""
+        return self.name == "token"
+
 
 class Gate:
     """Lets requests through to the endpoints, or answers in their place."""
@@ -66,6 +72,7 @@ class Gate:
         *,
         latency_s: float,
         token: str | None,
+        oauth: OAuth,
         scopes: frozenset[str],
         variants: Variants,
         faults: Faults,
@@ -75,6 +82,7 @@ class Gate:
         self._limits = limits
         self._latency_s = latency_s
         self._token = token
+        self._oauth = oauth
         self._scopes = scopes
         self._variants = variants
         self._faults = faults
@@ -93,7 +101,8 @@ class Gate:
         self.statistics.arrive(endpoint.name, at_s)
         hits: Hits | None = None
         try:
-            self._admit(request, endpoint, at_s)
+            if not endpoint.is_open:
+                self._admit(request, endpoint, at_s)
             call = await self._call(request, version)
             hits = self._faults.on(request, endpoint, call.body)
             self._refuse(hits)
@@ -102,7 +111,7 @@ class Gate:
             answer = Answer(refusal.body, refusal.status)
         if self._latency_s:
             await asyncio.sleep(self._latency_s)
-        response = self._response(endpoint, answer)
+        response = self._response(request, endpoint, answer)
         if hits:
             response = hits.sent(response)
         self.statistics.arrivals.append(
@@ -125,7 +134,7 @@ class Gate:
         )
 
     def _admit(self, request: Request, endpoint: Endpoint, at_s: float) -> None:
-        self._check_token(request)
+        self._check_token(request, at_s)
         policy = self._limits.refusal(is_search=endpoint.is_search, at_s=at_s)
         if policy:
             self.statistics.refused[policy] += 1
@@ -138,10 +147,11 @@ class Gate:
         if not _is_json(request):
             raise Refusal(415, "Unsupported Media Type")
 
-    def _check_token(self, request: Request) -> None:
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        is_known = self._token is None or token.strip() == self._token
-        if kind.lower() != "bearer" or not token.strip() or not is_known:
+    def _check_token(self, request: Request, at_s: float) -> None:
+        token = _token(request)
+        if self._oauth.has_issued(token):
+            self._oauth.check(token, at_s)
+        elif not token or self._token not in {None, token}:
             raise Refusal(401, _NO_CREDENTIALS, category="INVALID_AUTHENTICATION")
 
     def _refuse(self, hits: Hits) -> None:
@@ -149,14 +159,17 @@ class Gate:
             self.statistics.refused[hits.policy] += 1
         hits.refuse()
 
-    def _response(self, endpoint: Endpoint, answer: Answer) -> Response:
+    def _response(self, request: Request, endpoint: Endpoint, answer: Answer) -> Response:
         if answer.status == UNSUPPORTED_MEDIA:
             is_html = self._variants.unsupported_media_body == "html"
             return html_page(UNSUPPORTED_MEDIA) if is_html else Response(status_code=answer.status)
         reference = correlation_id()
         body = answer.body
         headers = {"Content-Type": _JSON, "X-HubSpot-Correlation-Id": reference}
-        headers |= self._limits.headers(is_search=endpoint.is_search)
+        if not endpoint.is_open:
+            headers |= self._limits.headers(
+                is_search=endpoint.is_search, is_oauth=self._oauth.has_issued(_token(request))
+            )
         if answer.status == TOO_MANY and self._variants.retry_after is not None:
             headers["Retry-After"] = str(self._variants.retry_after)
         if body.get("status") == "error":
@@ -207,6 +220,11 @@ def missing_scopes(scopes: list[str], shape: Literal["errors", "context"]) -> Re
 def _is_json(request: Request) -> bool:
     kind = request.headers.get("content-type", "application/json")
     return request.method != "POST" or kind.lower().startswith("application/json")
+
+
+def _token(request: Request) -> str:
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else ""
 
 
 def _object_type(request: Request) -> str:

@@ -70,12 +70,14 @@ class Limits:
         self.used_today += 1
         return None
 
-    def headers(self, *, is_search: bool) -> dict[str, str]:
-        """Rate-limit headers of an answer; search has only the daily ones."""
+    def headers(self, *, is_search: bool, is_oauth: bool = False) -> dict[str, str]:
+        """Rate-limit headers of an answer: search has only the daily ones, OAuth all others."""
         daily = {
             "X-HubSpot-RateLimit-Daily": str(self.per_day),
             "X-HubSpot-RateLimit-Daily-Remaining": str(self.per_day - self.used_today),
         }
+        if is_oauth:
+            daily = {}
         if is_search:
             return daily
         remaining = max(0, self.ordinary.remaining(self.clock()))
@@ -108,10 +110,10 @@ class Statistics:
     """What arrived at the simulator, refused requests included.
 
     Attributes:
-        requests: Count by endpoint: "batch_read", "list", "read", "search", "properties", …
+        requests: Count by endpoint: "batch_read", "list", "read", "search", "token", …
         faults: Count of faults that took effect, by name.
         refused: Count of 429 by policy: TEN_SECONDLY_ROLLING, SECONDLY, DAILY.
-        greatest_in_10s: Most requests, search aside, in any rolling 10 seconds.
+        greatest_in_10s: Most requests, search and tokens aside, in any rolling 10 seconds.
         greatest_searches_in_1s: Most searches in any rolling second.
         arrivals: Every answered request, in the order of the answers.
     """
@@ -138,6 +140,8 @@ class Statistics:
     def arrive(self, endpoint: str, at_s: float) -> None:
         """Count a request that came in."""
         self.requests[endpoint] += 1
+        if endpoint == "token":
+            return
         if endpoint == "search":
             most = _most(self._recent_searches, at_s, SEARCH_WINDOW_S)
             self.greatest_searches_in_1s = max(self.greatest_searches_in_1s, most)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -63,7 +64,7 @@ class Clock:
 class Server:
     """Answers request by request from `script`; the last reply again and again.
 
-    None in place of a reply: no answer at all.
+    None in place of a reply: no answer at all; a function: what it gives for the request.
     """
 
     def __init__(self, *script: Reply | None) -> None:
@@ -83,6 +84,8 @@ class Server:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 self.requests.append(await self._request(head, reader))
                 reply = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+                if callable(reply):
+                    reply = reply(self.requests[-1])
                 if reply is None:
                     continue
                 writer.write(reply.encoded()[: reply.cut])
@@ -124,3 +127,17 @@ async def client_for(url: str, *, clock: Clock | None = None, version: str = "v3
         yield HubSpotClient(
             http, token=StaticToken(TOKEN), limits=Limits(), paths=Paths(version), retry=policy
         )
+
+
+def everything_told(error, *things):
+    """All text that a log, a crash or a debugger would show of an error and its causes."""
+    told = [
+        "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    ]
+    told += [repr(thing) for thing in things]
+    seen = [error]
+    for one in seen:
+        told += [str(one), repr(one), repr(one.__dict__)]
+        told += [repr(vars(value)) for value in one.__dict__.values() if hasattr(value, "__dict__")]
+        seen += [e for e in (one.__cause__, one.__context__) if e is not None and e not in seen]
+    return "\n".join(told)

@@ -7,11 +7,10 @@ import gzip
 import json
 import logging
 import socket
-import traceback
 from datetime import UTC, datetime
 
 import pytest
-from hubspot_server import TOKEN, Clock, Reply, client_for, served
+from hubspot_server import TOKEN, Clock, Reply, client_for, everything_told, served
 
 from pipelines.errors import (
     AuthError,
@@ -492,20 +491,6 @@ def test_tokens_that_cannot_be_sent(value):
         StaticToken(value)
 
     assert value.strip() == "" or value not in str(caught.value)
-
-
-def everything_told(error, *things):
-    """All text that a log, a crash or a debugger would show of an error and its causes."""
-    told = [
-        "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
-    ]
-    told += [repr(thing) for thing in things]
-    seen = [error]
-    for one in seen:
-        told += [str(one), repr(one), repr(one.__dict__)]
-        told += [repr(vars(value)) for value in one.__dict__.values() if hasattr(value, "__dict__")]
-        seen += [e for e in (one.__cause__, one.__context__) if e is not None and e not in seen]
-    return "\n".join(told)
 
 
 ECHO = {"message": f"you sent Bearer {TOKEN}", "context": {"headers": [TOKEN]}}

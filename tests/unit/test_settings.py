@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
 
 from pipelines.errors import ConfigError
+from pipelines.hubspot.auth import OAuthCredentials
 from pipelines.settings import (
     ObjectSettings,
     Settings,
@@ -19,6 +21,7 @@ from pipelines.settings import (
 
 PREFIX = "SOURCES__HUBSPOT__"
 TOKEN = "pat-na1-11111111-2222-3333-4444-555555555555"
+OAUTH = {"CLIENT_ID": "id-7fff1e36", "CLIENT_SECRET": "s-61bd0df5", "REFRESH_TOKEN": "na1-2e1d"}
 
 
 @pytest.fixture
@@ -81,6 +84,57 @@ def test_the_token_is_masked_wherever_settings_are_printed(settings_of):
     assert TOKEN not in repr(settings)
     assert TOKEN not in str(settings)
     assert "api.hubapi.com" in repr(settings)
+
+
+def test_oauth_takes_the_place_of_the_token(settings_of):
+    """All three, and blanks around them are no part of them."""
+    settings = settings_of(**{**OAUTH, "CLIENT_SECRET": " s-61bd0df5\n"}, ACCESS_TOKEN="")
+
+    assert settings.access_token == ""
+    assert settings.oauth == OAuthCredentials(
+        client_id="id-7fff1e36", client_secret="s-61bd0df5", refresh_token="na1-2e1d"
+    )
+    assert not [secret for secret in OAUTH.values() if secret in repr(settings)]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {"ACCESS_TOKEN": "", **OAUTH, "CLIENT_SECRET": ""},
+            "set SOURCES__HUBSPOT__CLIENT_SECRET too",
+        ),
+        (
+            {"ACCESS_TOKEN": "", "REFRESH_TOKEN": "na1-2e1d"},
+            "set SOURCES__HUBSPOT__CLIENT_ID and SOURCES__HUBSPOT__CLIENT_SECRET too",
+        ),
+        (
+            OAUTH,
+            "sources.hubspot.access_token and client_id and client_secret and refresh_token for",
+        ),
+        ({"CLIENT_ID": "id-7fff1e36"}, "two ways to sign in are set"),
+        ({"ACCESS_TOKEN": "pat na1"}, "access_token contains blanks"),
+        ({"ACCESS_TOKEN": "", **OAUTH, "REFRESH_TOKEN": "na1 2e1d"}, "REFRESH_TOKEN to it as"),
+        ({"ACCESS_TOKEN": "", **OAUTH, "CLIENT_SECRET": "s-ö"}, "client_secret contains blanks or"),
+        ({**OAUTH, "ACCESS_TOKEN": "", "BASE_URL": "ftp://x"}, "base_url"),
+        ({"API_VERSION": "v4"}, "2026-03"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else "+".join(k for k, v in value.items() if v),
+)
+def test_a_sign_in_that_cannot_work_is_refused_without_telling_it(settings_of, values, words):
+    """Not even to a traceback that shows locals: those are what crash reporters send."""
+    secrets = [values.get("ACCESS_TOKEN", TOKEN), *(values.get(name) for name in OAUTH)]
+    with pytest.raises(ConfigError) as caught:
+        settings_of(**values)
+
+    # Below the first frames, which are this test's own.
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    ours = [frame for frame in told.stack if frame.filename != __file__]
+    shown = [str(caught.value), *(str(frame.locals) for frame in ours)]
+    assert ours
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not [secret for secret in secrets if secret and secret in "".join(shown)]
 
 
 @pytest.mark.parametrize(
@@ -171,6 +225,41 @@ def test_a_misspelt_key_in_a_file_is_refused(tmp_path):
     (folder / "secrets.toml").write_text('[sources.hubspot]\naccess_tokn = "x"\n')
 
     assert "access_tokn" in shown(tmp_path, SOURCES__HUBSPOT__ACCESS_TOKEN="x").stderr
+
+
+TELL = """
+import traceback
+from pipelines.settings import load_settings
+try:
+    load_settings()
+except Exception as exc:
+    print("".join(traceback.TracebackException.from_exception(exc, capture_locals=True).format()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[sources.hubspot]\naccess_token = "pat-secret"\ncontacts = 5\n', "contacts is 5"),
+        ('[sources]\nhubspot = "pat-secret"\n', "must be a table"),
+        ('[sources.hubspot]\naccess_token = "pat-secret"\nrefresh_token = "x"\n', "two ways"),
+        ('[sources.hubspot]\naccess_token = ["pat-secret"]\n', "access_token is not text"),
+    ],
+    ids=["an object that is no table", "no table", "two ways", "no text"],
+)
+def test_a_file_that_cannot_work_is_refused_without_telling_its_secrets(tmp_path, text, words):
+    """Nor by a crash report, which has the locals of every frame."""
+    (tmp_path / ".dlt").mkdir()
+    (tmp_path / ".dlt" / "secrets.toml").write_text(text)
+
+    told = subprocess.run(
+        [sys.executable, "-c", TELL],
+        cwd=tmp_path, env={"PATH": "", **paths()},
+        capture_output=True, text=True, check=False, timeout=60,
+    ).stdout  # fmt: skip
+
+    assert words in told
+    assert "pat-secret" not in told
 
 
 def test_objects_are_named_as_in_hubspots_paths():
