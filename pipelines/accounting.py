@@ -85,21 +85,15 @@ class Tally:
         if self.missing:
             self._follow_merges(answer)
 
-    def take_alone(self, old_id: str, alone: Tally) -> None:
-        """Book what came back for one id that was asked for by itself.
-
-        Answered under another id, it is an alias of that id.
-        """
-        self.requests += alone.requests
-        self.errors |= alone.errors
-        self.loaded |= alone.loaded
-        self.aliases |= alone.aliases
-        if not alone.loaded and len(alone.unasked) == 1:
-            self.aliases[old_id] = next(iter(alone.unasked))
-        if (alone.loaded or alone.aliases) or not alone.unasked <= self.unasked:
-            self.answers += alone.answers
-            self.unasked |= alone.unasked
-        self.missing -= self.aliases.keys() | self.loaded | self.errors.keys()
+    def merge(self, part: Tally) -> None:
+        """Book what came back for some of the ids that were asked for apart."""
+        self.requests += part.requests
+        self.answers += part.answers
+        self.unasked |= part.unasked
+        self.loaded |= part.loaded
+        self.aliases |= part.aliases
+        self.errors |= part.errors
+        self.missing -= part.aliases.keys() | part.loaded | part.errors.keys()
 
     def fail(self, rows: Iterable[ErrorRow]) -> None:
         """Book ids that are not to be had; those that came all the same stay as they are."""

@@ -97,19 +97,30 @@ class Rows:
             is_retryable=isinstance(failure, TransientError),
         )
 
-    def not_found(self, answers: Sequence[BatchAnswer], missing: set[str]) -> list[ErrorRow]:
-        """Ids that are nowhere, in HubSpot's own words where it has any."""
-        last = answers[-1] if answers else None
+    def not_found(
+        self, answers: Sequence[BatchAnswer], others: Sequence[BatchAnswer], missing: set[str]
+    ) -> list[ErrorRow]:
+        """Ids that are nowhere, in HubSpot's own words where it has any.
+
+        Args:
+            answers: To what was asked of the live records, or of the archived ones.
+            others: To what was asked of the others; while they are not finished, nothing
+                that was said of the first is the last word.
+            missing: Ids that were in none of them.
+        """
+        last = next((one for one in (*others[-1:], *answers[-1:]) if is_unfinished(one)), None)
+        is_open = last is not None
+        last = last or (answers[-1] if answers else None)
         unexplained = ErrorRow(
             object_type=self._object_type,
             stage="read",
-            category=BATCH_NOT_COMPLETE if last and is_unfinished(last) else NOT_RETURNED,
+            category=BATCH_NOT_COMPLETE if is_open else NOT_RETURNED,
             message="HubSpot returned neither this record nor an error for it",
             http_status=last.http_status if last else None,
             correlation_id=last.correlation_id if last else None,
             is_retryable=True,
         )
-        said = named_ids(answers)
+        said = {} if others and is_unfinished(others[-1]) else named_ids(answers)
         return [
             replace(_explained(unexplained, *said[object_id]), object_id=object_id)
             if object_id in said

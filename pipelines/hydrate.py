@@ -8,7 +8,7 @@ from typing import Final
 from pipelines.accounting import MERGE_PROPERTIES, Batch, Tally
 from pipelines.answered import Rows, is_unfinished, named_ids
 from pipelines.discovery import IdPage
-from pipelines.errors import AuthError, DailyLimitError, HubSpotError, TransientError
+from pipelines.errors import AuthError, DailyLimitError, HubSpotError
 from pipelines.hubspot.client import BatchAnswer, HubSpotClient
 
 ASK_AGAIN_S: Final = (1.0, 2.0, 4.0, 8.0)
@@ -57,17 +57,33 @@ class Hydrator:
         tally = Tally(missing=set(page.ids))
         if page.ids:
             answers = await self._ask(tally, page.ids, archived=archived)
-            answers += await self._ask_for_the_rest(tally, answers, archived=archived)
-            if tally.missing and tally.unasked - set(tally.aliases.values()):
-                await self._ask_one_by_one(tally, archived=archived)
-            if tally.missing:
-                await self._ask(tally, sorted(tally.missing), archived=not archived)
-            if doubtful := self._doubtful(page, tally, answers):
-                answers += await self._ask(tally, sorted(doubtful), archived=archived)
-            tally.fail(self._rows.not_found(answers, tally.missing))
+            if tally.unasked - set(tally.aliases.values()):
+                silent = tally.missing - named_ids(answers).keys()
+                await self._ask_in_parts(tally, sorted(silent), archived=archived)
+            others = await self._ask(tally, sorted(tally.missing), archived=not archived)
+            doubtful = self._doubtful(page, tally, answers)
+            answers += await self._ask_apart(tally, sorted(doubtful), archived=archived)
+            tally.fail(self._rows.not_found(answers, others, tally.missing))
         return tally.batch(page)
 
-    async def _ask(
+    async def _ask(self, tally: Tally, ids: Sequence[str], *, archived: bool) -> list[BatchAnswer]:
+        """The answers for these ids; what HubSpot has not finished is asked for again.
+
+        Good results of a batch that is PENDING, PROCESSING or CANCELED are kept; each time
+        only the rest is asked for.
+        """
+        answers = await self._ask_once(tally, ids, archived=archived) if ids else []
+        found = list(answers)
+        for wait_s in ASK_AGAIN_S:
+            rest = sorted(tally.missing.intersection(ids))
+            if not rest or not any(map(is_unfinished, answers)):
+                break
+            await self._client.pause(wait_s)
+            answers = await self._ask_once(tally, rest, archived=archived)
+            found += answers
+        return found
+
+    async def _ask_once(
         self, tally: Tally, ids: Sequence[str], *, archived: bool, is_part: bool = False
     ) -> list[BatchAnswer]:
         """One batch/read; one that fails for good is split until the bad ids stand alone."""
@@ -77,17 +93,16 @@ class Hydrator:
             raise
         except HubSpotError as failure:
             tally.requests.append(self._rows.failed(failure, inputs=len(ids)))
-            # Parts need no proof of their own, but no id is blamed for an outage.
-            is_outage = isinstance(failure, TransientError) and len(ids) == 1
-            if (is_outage or not is_part) and not await self._is_answering(tally, archived):
+            # No id is blamed, and no batch split, for what fails whatever the ids.
+            if (len(ids) == 1 or not is_part) and not await self._is_answering(tally, archived):
                 raise
             if len(ids) == 1:
                 tally.fail([self._rows.refused_id(ids[0], failure)])
                 return []
             middle = len(ids) // 2
             return [
-                *await self._ask(tally, ids[:middle], archived=archived, is_part=True),
-                *await self._ask(tally, ids[middle:], archived=archived, is_part=True),
+                *await self._ask_once(tally, ids[:middle], archived=archived, is_part=True),
+                *await self._ask_once(tally, ids[middle:], archived=archived, is_part=True),
             ]
         before = len(tally.loaded)
         tally.take(answer, ids)
@@ -95,6 +110,49 @@ class Hydrator:
         results = len(tally.loaded) - before
         tally.requests.append(self._rows.answered(answer, inputs=len(ids), results=results))
         return [answer]
+
+    async def _ask_apart(
+        self, tally: Tally, ids: Sequence[str], *, archived: bool
+    ) -> list[BatchAnswer]:
+        """Ask for ids in a batch of their own, and see which are answered under another id.
+
+        A batch that brings records nobody asked for is halved until one id stands beside
+        one record: it is an alias, if it still is when asked again in other words.
+        """
+        if not ids:
+            return []
+        part = Tally(missing=set(ids))
+        answers = await self._ask_once(part, ids, archived=archived)
+        strangers = part.unasked - set(part.aliases.values())
+        if strangers and len(ids) > 1:
+            tally.requests += part.requests
+            return answers + await self._ask_in_parts(tally, ids, archived=archived)
+        if len(strangers) == 1 and part.missing:
+            (winner,) = strangers
+            if await self._is_alias(part, ids[0], winner, archived=archived):
+                part.aliases[ids[0]] = winner
+                part.missing.clear()
+        tally.merge(part)
+        return answers
+
+    async def _ask_in_parts(
+        self, tally: Tally, ids: Sequence[str], *, archived: bool
+    ) -> list[BatchAnswer]:
+        middle = (len(ids) + 1) // 2
+        return [
+            *await self._ask_apart(tally, ids[:middle], archived=archived),
+            *await self._ask_apart(tally, ids[middle:], archived=archived),
+        ]
+
+    async def _is_alias(self, part: Tally, old_id: str, winner: str, *, archived: bool) -> bool:
+        """Whether an id asked for alone is answered under the other one again."""
+        again = Tally(missing={old_id})
+        answer = await self._client.batch_read(
+            self._object_type, [old_id], properties=MERGE_PROPERTIES, archived=archived
+        )
+        again.take(answer, [old_id])
+        part.requests.append(self._rows.answered(answer, inputs=1, results=0))
+        return again.unasked == {winner}
 
     async def _is_answering(self, tally: Tally, archived: bool) -> bool:  # noqa: FBT001  (as asked)
         """Whether HubSpot answers such requests at all, so that it must be the ids."""
@@ -119,32 +177,11 @@ class Hydrator:
             retry=self._for_parts if is_part else None,
         )
 
-    async def _ask_for_the_rest(
-        self, tally: Tally, answers: Sequence[BatchAnswer], *, archived: bool
-    ) -> list[BatchAnswer]:
-        """Ask again for what is missing of a batch that is PENDING, PROCESSING or CANCELED.
-
-        Its good results are kept; each time only the rest is asked for.
-        """
-        found: list[BatchAnswer] = []
-        for wait_s in ASK_AGAIN_S:
-            if not tally.missing or not any(map(is_unfinished, answers)):
-                break
-            await self._client.pause(wait_s)
-            answers = await self._ask(tally, sorted(tally.missing), archived=archived)
-            found += answers
-        return found
-
-    async def _ask_one_by_one(self, tally: Tally, *, archived: bool) -> None:
-        """Tell which missing id an unasked record answers, when the record itself does not say."""
-        for old_id in sorted(tally.missing):
-            alone = Tally(missing={old_id})
-            await self._ask(alone, [old_id], archived=archived)
-            tally.take_alone(old_id, alone)
-
     @staticmethod
     def _doubtful(page: IdPage, tally: Tally, answers: Sequence[BatchAnswer]) -> set[str]:
         """Missing ids worth another question: HubSpot was silent about them, or had none at all."""
+        if answers and is_unfinished(answers[-1]):
+            return set()  # it has had its time
         if len(page.ids) > 1 and tally.missing == set(page.ids):
             return tally.missing
         return tally.missing - named_ids(answers).keys()

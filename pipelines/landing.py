@@ -179,7 +179,15 @@ def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> T
             f"{len(rows_of)} {reading.object_type} were received but {normalised.rows.height} "
             "typed: nothing of them was loaded; run the same command again"
         )
-    failures = [row for batch in batches for row in batch.errors]
+    loaded = wanted - unloadable
+    merged = aliases.keys() - loaded
+    # Listed twice, an id may have failed once and come once.
+    failures = [
+        row
+        for batch in batches
+        for row in batch.errors
+        if row.object_id not in loaded and row.object_id not in merged
+    ]
     is_fresh = all(batch.page.is_fresh for batch in batches)
     return Typed(
         reading=reading,
@@ -195,9 +203,9 @@ def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> T
         requests=tuple(row for batch in batches for row in batch.requests),
         read=sum(len(batch.page.ids) for batch in batches),
         asked=len({object_id for batch in batches for object_id in batch.page.ids}),
-        loaded=frozenset(wanted - unloadable),
-        merged=len(aliases),
-        failed=len(failures) + len(unloadable & wanted),
+        loaded=frozenset(loaded),
+        merged=len(merged),
+        failed=len({row.object_id for row in failures} | (unloadable & wanted)),
         archived=int(normalised.rows["archived"].sum()),
         rejected=len(rejects) - len(unloadable),
         winners=frozenset(aliases.values()),

@@ -126,7 +126,7 @@ class RunRow:
         if self.unaccounted_ids:
             raise IncompleteError(
                 f"{self.unaccounted_ids} of {self.requested_ids} {self.object_type} are "
-                "unaccounted for: run the same command again with --full"
+                "unaccounted for: run the same command again, which reads all of them anew"
             )
 
 

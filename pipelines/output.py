@@ -139,7 +139,8 @@ def _set_up_logging(*, is_json: bool, is_quiet: bool, is_verbose: bool) -> None:
     handler.setFormatter(_JsonLines() if is_json else logging.Formatter("%(message)s"))
     log.handlers = [handler]
     log.propagate = False
-    log.setLevel(logging.WARNING if is_quiet else logging.INFO)
+    level = logging.DEBUG if is_verbose else logging.INFO
+    log.setLevel(logging.WARNING if is_quiet else level)
     # Without a handler Python prints warnings of libraries; ours say what matters.
     logging.getLogger().addHandler(handler if is_verbose else logging.NullHandler())
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if is_verbose else "CRITICAL")

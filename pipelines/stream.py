@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -143,7 +144,14 @@ async def chunked(
             typing.append(asyncio.ensure_future(type_(tuple(held))))
             held.clear()
         while typing and (wait or len(typing) > 1):
-            parts.append(await typing.popleft())
+            try:
+                parts.append(await typing.popleft())
+            except Exception:
+                # What comes after a slice that is lost may not land: its checkpoint would pass it.
+                await asyncio.gather(*typing, return_exceptions=True)
+                typing.clear()
+                held.clear()
+                raise
 
     try:
         async for batch in batches:
@@ -158,11 +166,12 @@ async def chunked(
                 yield Chunk(tuple(parts))
                 parts.clear()
                 size, began = 0, clock()
-    except Exception:
         await close_slice(wait=True)
+    except Exception:
+        with contextlib.suppress(Exception):  # the first failure is the one to tell
+            await close_slice(wait=True)
         if parts:
             yield Chunk(tuple(parts))
         raise
-    await close_slice(wait=True)
     if parts:
         yield Chunk(tuple(parts))

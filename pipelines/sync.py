@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+import traceback
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -32,6 +36,8 @@ from pipelines.stream import Bounds
 from pipelines.thread import Fetch
 from pipelines.views import apply_views
 from pipelines.warehouse import Warehouse
+
+log = logging.getLogger("crm")
 
 HOLD_S = 0.5
 """How long the file stays open for the next chunk; opening it anew costs as much."""
@@ -100,6 +106,8 @@ def sync(
         run.read_all()
     except CrmError as exc:
         run.outcome.failure = exc
+    except Exception as exc:  # noqa: BLE001  (what is on disk has to land, and the run to be closed)
+        run.outcome.failure = _unexpected(exc)
     run.end()
     return run.outcome
 
@@ -137,7 +145,7 @@ class _Pass:
         if not least <= found <= self.loaded + len(self.winners):
             raise IncompleteError(
                 f"{self.loaded} {self.object_type} were read ({self.name}), but the table has "
-                f"{found} of them: run the same command again with --full"
+                f"{found} of them: run the same command again, which reads all of them anew"
             )
 
 
@@ -170,6 +178,7 @@ class _Run:
     ) -> None:
         self._warehouse = warehouse
         self._has_ids = ids is not None
+        self._differing: set[str] = set()  # object types whose sums do not add up
         self._view = view
         self._began = time.monotonic()
         started_at = datetime.now(UTC)
@@ -241,11 +250,13 @@ class _Run:
                 row.status, row.message = _status_of(failure), str(failure) if failure else None
                 row.finished_at = now
                 open_rows.append(row)
+        # Sums that differ are of everything read so far, so the next run begins at the first id.
+        state: dict[str, Any] = {name: {} for name in self._differing}
         if isinstance(failure, WarehouseError):
             self._warehouse.keep([self._runs_landing(open_rows)])
         else:
             if open_rows:
-                self._warehouse.land([self._runs_landing(open_rows)])
+                self._warehouse.land([self._runs_landing(open_rows)], state=state)
             apply_views(self._warehouse)
         self.outcome.seconds = time.monotonic() - self._began
 
@@ -337,17 +348,28 @@ class _Run:
         found = recall.count_rows(
             self._warehouse, passing.object_type, synced_since=passing.began_at
         )
-        passing.check(found)
+        with self._beginning_anew(passing.object_type):
+            passing.check(found)
 
     def _finish(self, reading: Reading) -> None:
         """An object type is done: sums, resolved errors, and the next run begins at the first."""
         row = self._rows[reading.object_type]
-        row.check()
+        with self._beginning_anew(row.object_type):
+            row.check()
         now = datetime.now(UTC)
-        recall.resolve_errors(self._warehouse, row.object_type, since=row.started_at, now=now)
+        recall.resolve_errors(self._warehouse, row.object_type, since=row.as_of, now=now)
         row.status, row.finished_at = COMPLETE, now
         state: dict[str, Any] = {} if self._has_ids else {row.object_type: {}}
         self._warehouse.land([self._runs_landing([row])], state=state)
+
+    @contextmanager
+    def _beginning_anew(self, object_type: str) -> Iterator[None]:
+        try:
+            yield
+        except IncompleteError:
+            if not self._has_ids:
+                self._differing.add(object_type)
+            raise
 
     def _checkpoint(self, object_type: str) -> Start:
         saved: Mapping[str, Any] = self._warehouse.state.get(object_type) or {}
@@ -356,6 +378,17 @@ class _Run:
         start = Start.of(saved)
         self._notes.append(f"{object_type}: going on where the last run stopped")
         return start
+
+
+def _unexpected(exc: Exception) -> IncompleteError:
+    # Where and what kind, and no more: its text may hold a record's values.
+    log.debug("".join(traceback.format_tb(exc.__traceback__)))
+    place = traceback.extract_tb(exc.__traceback__)[-1]
+    return IncompleteError(
+        f"an error that nobody expected ({type(exc).__name__} in {Path(place.filename).name}, "
+        f"line {place.lineno}): what was read before it has landed; please report it, with what "
+        "--verbose prints"
+    )
 
 
 def _status_of(failure: CrmError | None) -> str:

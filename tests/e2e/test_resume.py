@@ -12,12 +12,14 @@ import signal
 import threading
 from contextlib import suppress
 
+import duckdb
 import pytest
 from harness import (
     BY_THE_CLOCK,
     CRM,
     SMALL_CHUNKS,
     assert_same,
+    crm,
     dump,
     rows,
     settings_for,
@@ -28,6 +30,7 @@ from harness import (
 
 from pipelines.errors import Interrupted
 from pipelines.progress import Silent
+from pipelines.settings import OBJECT_TYPES
 from pipelines.sync import sync
 from pipelines.warehouse import Warehouse
 
@@ -325,3 +328,53 @@ def test_an_interrupt_before_anything_was_read_leaves_nothing_half_done(still, p
     assert isinstance(outcome.failure, Interrupted)
     assert [row.status for row in outcome.runs] == ["interrupted"]
     assert rows(path, "select status, requested_ids from crm.runs") == [("interrupted", 0)]
+
+
+# ---------------------------------------------------------------- what nobody expected
+
+
+class Breaks(Silent):
+    """A view with a bug, which is as good as any other bug."""
+
+    def begin(self, counters) -> None:
+        raise ZeroDivisionError(f"somebody's value in {counters.object_type}")
+
+
+def test_an_error_that_nobody_expected_is_one_line_and_closes_the_run(still, path):
+    """Its text may hold somebody's values, so only its kind and place are told."""
+    with Warehouse(path) as warehouse:
+        outcome = sync(
+            settings_for(still), warehouse, OBJECT_TYPES, view=Breaks(), stop=threading.Event()
+        )
+
+    assert outcome.failure.exit_code == 4
+    assert "ZeroDivisionError in test_resume.py" in str(outcome.failure)
+    assert "somebody" not in str(outcome.failure)
+    assert rows(path, "select distinct status from crm.runs") == [("incomplete",)]
+
+
+@pytest.mark.slow
+def test_a_run_whose_sums_differ_is_read_anew_by_the_next(simulator, path, tmp_path):
+    """Going on from its last chunk, the next run would call itself complete without the rows."""
+    running = simulator(contacts=580, calls=5, latency_ms=700)
+    command = (*SMALL_CHUNKS, path, 100, 30, "contacts")
+
+    def rows_deleted() -> bool:
+        try:
+            with duckdb.connect(str(path)) as connection:
+                connection.execute("delete from crm.contacts")
+                return True
+        except duckdb.Error:  # still open there, or no table yet
+            return False
+
+    with started(*command, cwd=tmp_path, simulator=running) as process:
+        wait_until(rows_deleted, what="somebody deletes the first rows")
+        _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 4, errors
+    assert "the table has" in errors.splitlines()[-1]
+
+    done = crm("sync", "contacts", "--warehouse", path, cwd=tmp_path, simulator=running)
+    assert done.returncode == 0, done.stderr
+    truth = {int(record["id"]) for record in running.portal.truth("contacts")}
+    assert {row[0] for row in rows(path, "select id from crm.contacts")} == truth

@@ -60,7 +60,9 @@ def portal_of():
                 await application(scope, receive, send)
 
             base_url = running.enter_context(serve(served))
-            return SimpleNamespace(base_url=base_url, token="", state=application.state)
+            return SimpleNamespace(
+                base_url=base_url, token="", state=application.state, api_version="v3"
+            )
 
         yield start
 

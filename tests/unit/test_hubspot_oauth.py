@@ -356,6 +356,7 @@ def test_html_in_place_of_a_token_means_a_wrong_base_url(status):
     assert str(error) == (
         f"cannot sign in: the base URL {server.url} answered HTML, not HubSpot JSON, "
         "to POST /oauth/v1/token: set sources.hubspot.base_url"
+        + (", or sources.hubspot.api_version" if status == 404 else "")
     )
     assert len(server.requests) == 1
 

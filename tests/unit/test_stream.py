@@ -105,6 +105,32 @@ def test_what_was_read_before_an_error_comes_out_first(count):
     assert str(failure) == "no answer"
 
 
+@pytest.mark.parametrize("lost", range(4))
+def test_nothing_after_a_slice_that_cannot_be_typed_comes_out(lost):
+    """Its checkpoint would pass the lost slice, and the next run would never read it."""
+
+    async def typed_but_one(held) -> Slice:
+        if held[0].page.after == str(2 * lost + 1):
+            await asyncio.sleep(0)
+            raise TransientError("not typed")
+        return await typed(held)
+
+    async def run():
+        found, failure = [], None
+        bounds = Bounds(chunk_records=400, slice_records=200)
+        try:
+            async for chunk in chunked(batches(8), typed_but_one, bounds=bounds):
+                found += [number for part in chunk.parts for number in part.numbers]
+        except TransientError as exc:
+            failure = exc
+        return found, failure
+
+    found, failure = asyncio.run(run())
+
+    assert found == [*range(2 * lost)]
+    assert str(failure) == "not typed"
+
+
 def test_an_error_before_the_first_batch_is_just_raised():
     """There is nothing to land."""
     found, failure = chunks_of(batches(0, failure=TransientError("no answer")))
