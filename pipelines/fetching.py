@@ -100,7 +100,11 @@ class Fetcher:
             requests_per_10s=self._settings.requests_per_10s,
             search_requests_per_s=self._settings.search_requests_per_s,
         )
-        async with open_http(base_url=self._settings.base_url, connections=CONNECTIONS) as http:
+        async with open_http(
+            base_url=self._settings.base_url,
+            timeout_s=self._bounds.answer_s,
+            connections=CONNECTIONS,
+        ) as http:
             paths = Paths(self._settings.api_version)
             token = token_for(
                 http,

@@ -21,6 +21,7 @@ from pipelines.accounting import Batch
 from pipelines.discovery import IdPage
 from pipelines.errors import Interrupted
 from pipelines.hubspot.retry import RetryPolicy
+from pipelines.hubspot.transport import READ_TIMEOUT_S
 from pipelines.landing import Chunk, Typed
 
 AT_RISK_RECORDS: Final = 20_000
@@ -48,7 +49,8 @@ R = TypeVar("R")
 class Bounds:
     """How large slices and chunks become, and how far reading may be ahead of the disk.
 
-    `retry`: how long a request is repeated; None: as long as usual.
+    `retry`: how long a request is repeated; None: as long as usual. `answer_s`: how long an
+    answer may take.
     """
 
     at_risk_records: int = AT_RISK_RECORDS
@@ -56,6 +58,7 @@ class Bounds:
     chunk_seconds: float = CHUNK_SECONDS
     slice_records: int = SLICE_RECORDS
     retry: RetryPolicy | None = None
+    answer_s: float = READ_TIMEOUT_S
 
 
 async def in_order(
