@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipelines.duckdb_file import check_name
 from pipelines.errors import AuthError, CrmError
+from pipelines.fetching import limits_of
 from pipelines.hubspot.auth import StaticToken
 from pipelines.hubspot.client import HubSpotClient, open_http
 from pipelines.hubspot.limits import Limits
@@ -43,10 +44,7 @@ def examine(warehouse: Path) -> list[Finding]:
 
 
 async def _portal_findings(settings: Settings) -> list[Finding]:
-    limits = Limits(
-        requests_per_10s=settings.requests_per_10s,
-        search_requests_per_s=settings.search_requests_per_s,
-    )
+    limits = limits_of(settings)
     async with open_http(base_url=settings.base_url) as http:
         client = HubSpotClient(
             http,

@@ -16,6 +16,7 @@ from pipelines.hubspot.auth import StaticToken
 from pipelines.hubspot.client import HubSpotClient, Usage, open_http
 from pipelines.hubspot.limits import Limits
 from pipelines.hubspot.paths import Paths
+from pipelines.hubspot.places import budget_name
 from pipelines.hydrate import Batch, Hydrator, in_order
 from pipelines.landing import Chunk, Typed, raw_of, typed
 from pipelines.progress import Counters
@@ -94,10 +95,7 @@ class Fetcher:
 
     async def stream(self, room: Room) -> AsyncGenerator[Fetched]:
         """Chunks of all object types, one after the other, while there is room for them."""
-        limits = Limits(
-            requests_per_10s=self._settings.requests_per_10s,
-            search_requests_per_s=self._settings.search_requests_per_s,
-        )
+        limits = limits_of(self._settings)
         async with open_http(base_url=self._settings.base_url, connections=CONNECTIONS) as http:
             client = HubSpotClient(
                 http,
@@ -145,6 +143,16 @@ class Fetcher:
             bounds=self._bounds,
             room=room,
         )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The limits to keep, together with every process of this machine that has the same token."""
+    return Limits(
+        requests_per_10s=settings.requests_per_10s,
+        search_requests_per_s=settings.search_requests_per_s,
+        reserve_per_10s=settings.reserve_per_10s,
+        shared_as=budget_name(settings.base_url, settings.access_token),
+    )
 
 
 class _ObjectFetch:

@@ -35,7 +35,14 @@ DEFAULT_WAREHOUSE = "hubspot.duckdb"  # not crm.duckdb: see `duckdb_file.check_n
 SECTION = "sources.hubspot"
 
 _KEYS = frozenset(
-    {"access_token", "base_url", "api_version", "requests_per_10s", "search_requests_per_s"}
+    {
+        "access_token",
+        "base_url",
+        "api_version",
+        "requests_per_10s",
+        "reserve_per_10s",
+        "search_requests_per_s",
+    }
 )
 _OBJECT_KEYS = frozenset({"properties", "exclude_properties", "types"})
 _MAX_REQUESTS_PER_10S = 10_000
@@ -61,6 +68,7 @@ class Settings:
     base_url: str = DEFAULT_BASE_URL
     api_version: str = DEFAULT_API_VERSION
     requests_per_10s: int | None = None
+    reserve_per_10s: int = 0
     search_requests_per_s: int = DEFAULT_SEARCH_REQUESTS_PER_S
     objects: Mapping[str, ObjectSettings] = field(default_factory=dict)
 
@@ -93,6 +101,7 @@ def load_settings() -> Settings:
         base_url=_url(_text("base_url", _get("base_url", DEFAULT_BASE_URL))),
         api_version=_one_of("api_version", _get("api_version", DEFAULT_API_VERSION), API_VERSIONS),
         requests_per_10s=_optional_count("requests_per_10s"),
+        reserve_per_10s=_optional_count("reserve_per_10s", least=0) or 0,
         search_requests_per_s=_optional_count("search_requests_per_s")
         or DEFAULT_SEARCH_REQUESTS_PER_S,
         objects={object_type: _object_settings(object_type) for object_type in OBJECT_TYPES},
@@ -200,16 +209,16 @@ def _one_of(key: str, value: object, allowed: Iterable[str]) -> str:
     return str(value)
 
 
-def _optional_count(key: str) -> int | None:
+def _optional_count(key: str, *, least: int = 1, most: int = _MAX_REQUESTS_PER_10S) -> int | None:
     value = _get(key)
     if value is None:
         return None
     try:
         count = int(str(value))
     except ValueError:
-        count = 0
-    if not 1 <= count <= _MAX_REQUESTS_PER_10S:
-        raise _wrong(key, value, f"a whole number from 1 to {_MAX_REQUESTS_PER_10S}")
+        count = least - 1
+    if not least <= count <= most:
+        raise _wrong(key, value, f"a whole number from {least} to {most}")
     return count
 
 

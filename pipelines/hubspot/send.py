@@ -122,7 +122,9 @@ class Sender:
         answer = Answer(
             response.status_code, headers, response.content, exchange.name, self.base_url
         )
-        self.usage.rate_limited += answer.status == TOO_MANY_REQUESTS
+        if answer.status == TOO_MANY_REQUESTS:
+            self.usage.rate_limited += 1
+            window.slow_down(slot)
         return answer if answer.ok and not answer.is_html else _without_token(answer, request)
 
     def _no_answer(self, exc: httpx.HTTPError, exchange: Exchange) -> HubSpotError:
