@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.duckdb_file import check_name
@@ -44,7 +44,7 @@ def examine(warehouse: Path) -> list[Finding]:
 
 
 async def _portal_findings(settings: Settings) -> list[Finding]:
-    limits = limits_of(settings)
+    limits = limits_of(replace(settings, daily_reserve_pct=0))  # a look at it is always allowed
     async with open_http(base_url=settings.base_url) as http:
         client = HubSpotClient(
             http,
@@ -92,8 +92,8 @@ def _warehouse_finding(path: Path) -> Finding:
 
 def _limits_text(limits: Limits) -> str:
     day = ""
-    if limits.daily_limit is not None:
-        day = f"; {limits.daily_remaining:,} of {limits.daily_limit:,} requests left today"
+    if limits.day.limit is not None and limits.day.left is not None:
+        day = f"; {limits.day.left:,} of {limits.day.limit:,} requests left today"
     return (
         f"{limits.main.limit} requests per {limits.main.period_s:.0f} s, "
         f"{limits.search.limit} searches per s{day}"

@@ -111,6 +111,7 @@ class Fetcher:
                 )
                 for name in self._run_ids
             ]
+            await unless(self._stop, client.watch_quota())
             before = Usage()
             for reading in readings:
                 one = self._object_fetch(client, reading, room)
@@ -119,6 +120,7 @@ class Fetcher:
                     async for pass_, chunk in chunks:
                         usage = _difference(client.usage, before)
                         yield Fetched(one.reading, pass_, chunk, usage, limits.used_share())
+                        await client.watch_quota()
                 usage = _difference(client.usage, before)
                 before = replace(client.usage)
                 yield Fetched(one.reading, ARCHIVED, None, usage, limits.used_share())
@@ -151,6 +153,7 @@ def limits_of(settings: Settings) -> Limits:
         requests_per_10s=settings.requests_per_10s,
         search_requests_per_s=settings.search_requests_per_s,
         reserve_per_10s=settings.reserve_per_10s,
+        daily_reserve_pct=settings.daily_reserve_pct,
         shared_as=budget_name(settings.base_url, settings.access_token),
     )
 

@@ -31,6 +31,7 @@ OBJECT_TYPES = ("contacts", "calls")
 DEFAULT_BASE_URL = "https://api.hubapi.com"
 DEFAULT_API_VERSION = "v3"
 DEFAULT_SEARCH_REQUESTS_PER_S = 5  # HubSpot: per account, shared by all its apps
+DEFAULT_DAILY_RESERVE_PCT = 5
 DEFAULT_WAREHOUSE = "hubspot.duckdb"  # not crm.duckdb: see `duckdb_file.check_name`
 SECTION = "sources.hubspot"
 
@@ -39,6 +40,7 @@ _KEYS = frozenset(
         "access_token",
         "base_url",
         "api_version",
+        "daily_reserve_pct",
         "requests_per_10s",
         "reserve_per_10s",
         "search_requests_per_s",
@@ -69,6 +71,7 @@ class Settings:
     api_version: str = DEFAULT_API_VERSION
     requests_per_10s: int | None = None
     reserve_per_10s: int = 0
+    daily_reserve_pct: int = DEFAULT_DAILY_RESERVE_PCT
     search_requests_per_s: int = DEFAULT_SEARCH_REQUESTS_PER_S
     objects: Mapping[str, ObjectSettings] = field(default_factory=dict)
 
@@ -96,12 +99,14 @@ def load_settings() -> Settings:
             "[sources.hubspot] in .dlt/secrets.toml (or try `crm demo`, which needs no account)"
         )
     StaticToken(_text("access_token", token))  # refuses what cannot be sent
+    daily_pct = _optional_count("daily_reserve_pct", least=0, most=99)
     return Settings(
         access_token=token,
         base_url=_url(_text("base_url", _get("base_url", DEFAULT_BASE_URL))),
         api_version=_one_of("api_version", _get("api_version", DEFAULT_API_VERSION), API_VERSIONS),
         requests_per_10s=_optional_count("requests_per_10s"),
         reserve_per_10s=_optional_count("reserve_per_10s", least=0) or 0,
+        daily_reserve_pct=DEFAULT_DAILY_RESERVE_PCT if daily_pct is None else daily_pct,
         search_requests_per_s=_optional_count("search_requests_per_s")
         or DEFAULT_SEARCH_REQUESTS_PER_S,
         objects={object_type: _object_settings(object_type) for object_type in OBJECT_TYPES},

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from pipelines.hubspot.places import shared_places
+from pipelines.hubspot.quota import DailyQuota
 from pipelines.hubspot.window import Clock, RollingWindow, Sleep, Slot
 
 __all__ = ["Limits", "RollingWindow", "Slot"]
@@ -18,7 +19,7 @@ SEARCH_PERIOD_S = 1.0
 
 
 class Limits:
-    """Both limits of an account: all requests over 10 s, and search over 1 s.
+    """The limits of an account: all requests over 10 s, search over 1 s, and the day's quota.
 
     Search has its own limit and is not counted in the other.
 
@@ -27,6 +28,7 @@ class Limits:
             say so. None: what the headers say, 100 until the first answer.
         search_requests_per_s: For the whole account, all its apps together.
         reserve_per_10s: Requests of the first limit that are left to others.
+        daily_reserve_pct: Per cent of the day's quota that are left to others.
         shared_as: Processes of this machine that give the same name keep the limits
             together; see `places.budget_name`. None: this object keeps its own.
         clock: The machine's, the same for all its processes.
@@ -39,6 +41,7 @@ class Limits:
         requests_per_10s: int | None = None,
         search_requests_per_s: int = DEFAULT_SEARCH_REQUESTS_PER_S,
         reserve_per_10s: int = 0,
+        daily_reserve_pct: int = 0,
         shared_as: str | None = None,
         clock: Clock = time.monotonic,
         sleep: Sleep = asyncio.sleep,
@@ -60,8 +63,7 @@ class Limits:
             clock=clock,
             sleep=sleep,
         )
-        self.daily_limit: int | None = None
-        self.daily_remaining: int | None = None
+        self.day = DailyQuota(daily_reserve_pct)
 
     def observe(self, headers: Mapping[str, str], slot: Slot | None = None) -> None:
         """Learn from the headers of an answer.
@@ -72,8 +74,7 @@ class Limits:
         """
         daily = _number(headers, "x-hubspot-ratelimit-daily")
         if daily is not None:
-            self.daily_limit = daily
-            self.daily_remaining = _number(headers, "x-hubspot-ratelimit-daily-remaining")
+            self.day.observe(daily, _number(headers, "x-hubspot-ratelimit-daily-remaining"))
         if slot is None:
             return
         limit = _number(headers, "x-hubspot-ratelimit-max")

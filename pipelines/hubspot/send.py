@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from pipelines.errors import HubSpotError, TerminalError, TransientError
+from pipelines.errors import DailyLimitError, HubSpotError, TerminalError, TransientError
 from pipelines.hubspot import answers, decode
 from pipelines.hubspot.answers import URL_SETTING, Answer
+from pipelines.hubspot.quota import ReserveReachedError
 from pipelines.hubspot.retry import TOO_MANY_REQUESTS, RetryPolicy, repeat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from pipelines.hubspot.auth import Token
     from pipelines.hubspot.limits import Limits, RollingWindow
     from pipelines.hubspot.transport import AiohttpTransport
+    from pipelines.hubspot.wire import AccountDetails
 
 # A wrong base URL should not take the whole of `RetryPolicy` to be found out.
 FIRST_CONTACT_ATTEMPTS = 3
 FIRST_CONTACT_TOTAL_S = 5.0
 UNREACHABLE = "UNREACHABLE"
+ZONE_S = 5.0  # for the account's time zone, which only a message needs
 
 T = TypeVar("T")
 
@@ -46,6 +51,7 @@ class Exchange:
     path: str
     window: RollingWindow
     content: bytes | None = None
+    is_spare: bool = False  # of the day's quota; see `DailyQuota.count`
     requested_at: datetime | None = None
     sent_at: float = 0.0
 
@@ -59,7 +65,13 @@ class Sender:
     """Sends requests for `HubSpotClient`, which says what it raises."""
 
     def __init__(
-        self, http: AiohttpTransport, *, token: Token, limits: Limits, retry: RetryPolicy
+        self,
+        http: AiohttpTransport,
+        *,
+        token: Token,
+        limits: Limits,
+        retry: RetryPolicy,
+        account: Callable[[], Awaitable[AccountDetails]],
     ) -> None:
         self._http = http
         self._token = token
@@ -71,6 +83,10 @@ class Sender:
             total_s=min(retry.total_s, FIRST_CONTACT_TOTAL_S),
         )
         self._reached = False
+        self._ask_account = account
+        self._account: AccountDetails | None = None
+        self._asking = asyncio.Lock()
+        self._is_asked = False
         self.base_url = str(http.base_url.copy_with(username=None, password=None)).rstrip("/")
         self.usage = Usage()
 
@@ -81,7 +97,10 @@ class Sender:
         """
 
         async def attempt() -> tuple[T, Answer]:
-            answer = await self._answer(exchange)
+            try:
+                answer = await self._answer(exchange)
+            except ReserveReachedError:
+                raise DailyLimitError(await self._reserve_reached(exchange)) from None
             if not answer.ok:
                 raise answers.refusal(answer)
             try:
@@ -106,13 +125,16 @@ class Sender:
                 "authorization": "Bearer " + await self._token.bearer(),
             },
         )
-        window = exchange.window
+        window, day = exchange.window, self._limits.day
         async with window.slot() as slot:
+            day.count(is_spare=exchange.is_spare)
             self._count_request(exchange)
             try:
                 response = await self._http.handle_async_request(request)
             except httpx.HTTPError as exc:
                 raise self._no_answer(exc, exchange) from exc
+            finally:
+                day.uncount()
         self._reached = True
         headers = {
             name.lower().decode("latin-1"): value.decode("latin-1")
@@ -126,6 +148,17 @@ class Sender:
             self.usage.rate_limited += 1
             window.slow_down(slot)
         return answer if answer.ok and not answer.is_html else _without_token(answer, request)
+
+    async def _reserve_reached(self, exchange: Exchange) -> str:
+        """What to say; the first to ask finds out the account's time zone for all."""
+        if not exchange.is_spare:  # or it is this very question that went too far
+            async with self._asking:
+                if not self._is_asked:
+                    self._is_asked = True
+                    with contextlib.suppress(HubSpotError, TimeoutError):
+                        async with asyncio.timeout(ZONE_S):
+                            self._account = await self._ask_account()
+        return self._limits.day.reached(self._account)
 
     def _no_answer(self, exc: httpx.HTTPError, exchange: Exchange) -> HubSpotError:
         if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.simulator.app import app
-from pipelines.simulator.limits import Statistics
+from pipelines.simulator.limits import Limits, Statistics
 from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
 
@@ -22,6 +22,7 @@ class Simulator:
     base_url: str
     portal: Portal
     statistics: Statistics
+    limits: Limits
     token: str = TOKEN
 
     @property
@@ -46,7 +47,8 @@ def starter() -> Iterator[Callable[..., Simulator]]:
             portal = portal or Portal.build(contacts=contacts, calls=calls, seed=seed)
             application = app(portal, **{"token": TOKEN, "requests_per_10s": 10_000, **options})
             base_url = running.enter_context(serve(application))
-            return Simulator(base_url, portal, application.state.statistics)
+            state = application.state
+            return Simulator(base_url, portal, state.statistics, state.limits)
 
         yield start
 

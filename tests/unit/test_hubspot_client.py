@@ -185,7 +185,7 @@ def test_limits_learn_from_answers():
     _, client, _ = exchange(read, Reply(body=GOOD.body, headers=headers))
 
     assert client._limits.main.limit == 190
-    assert client._limits.daily_limit == 625000
+    assert client._limits.day.limit == 625000
 
 
 HTML = b"<html><body>Bad gateway</body></html>"

@@ -135,7 +135,7 @@ def test_interval_and_daily_headers_are_remembered():
     )
 
     assert (limits.main.limit, limits.main.period_s) == (110, 5)
-    assert (limits.daily_limit, limits.daily_remaining) == (625000, 624000)
+    assert (limits.day.limit, limits.day.left) == (625000, 624000)
 
 
 @pytest.mark.parametrize("text", ["", "-1", "many", "1.5", "²", "0"])
