@@ -112,18 +112,27 @@ class DailyQuota:
         before = [sent for moment, sent in self._marks if moment <= at]
         return self._sent - (before[-1] if before else 0)
 
-    def reached(self, account: AccountDetails | None) -> str:
+    def is_short(self, requests: int) -> bool:
+        """Whether so many more requests would touch the reserve; False while it is not known."""
+        return (
+            bool(self.reserve)
+            and self.left is not None
+            and (self.left - requests < self.reserve + SPARE)
+        )
+
+    def reached(self, account: AccountDetails | None, what: str = "the next request") -> str:
         """One line: how much is used, what is kept, and when to go on.
 
         Args:
             account: For its time zone; None when it is not known.
+            what: That which would touch the reserve.
         """
         limit = self.limit or 0
         return (
-            f"the next request would touch the reserve of HubSpot's quota for the day: "
+            f"{what} would touch the reserve of HubSpot's quota for the day: "
             f"{limit - (self.left or 0):,} of {limit:,} requests are used and {self.reserve:,} "
-            f"kept for other apps ({RESERVE_SETTING} = {self.reserve_pct}); what was read has "
-            f"landed: run the same command again after {next_midnight(account, self._now())}"
+            f"kept for other apps ({RESERVE_SETTING} = {self.reserve_pct}): "
+            f"run the same command again after {next_midnight(account, self._now())}"
         )
 
 

@@ -7,6 +7,7 @@ import gzip
 import json
 import logging
 import socket
+import time
 import traceback
 from datetime import UTC, datetime
 
@@ -379,6 +380,21 @@ RATE_LIMIT = {
     "errorType": "RATE_LIMIT",
     "message": "You have reached your limit.",
 }
+
+
+@pytest.mark.parametrize(("name", "slower"), [("main", 50), ("search", 2)])
+def test_a_429_slows_the_limit_down_that_it_is_about(name, slower):
+    async def read_or_search(client):
+        if name == "main":
+            return await client.batch_read("contacts", ["1"])
+        return await client.search("contacts", {"limit": 1})
+
+    script = Reply(429, RATE_LIMIT), Reply(200, {"total": 0, "results": []})
+    _, client, _ = exchange(read_or_search, *script)
+    windows = {"main": client._limits.main, "search": client._limits.search}
+    most = {key: window._most(time.monotonic()) for key, window in windows.items()}
+
+    assert most == {"main": 100, "search": 5} | {name: slower}
 
 
 def test_daily_limit_is_not_repeated():
