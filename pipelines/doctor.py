@@ -94,9 +94,10 @@ def _limits_text(limits: Limits) -> str:
     day = ""
     if limits.day.limit is not None and limits.day.left is not None:
         day = f"; {limits.day.left:,} of {limits.day.limit:,} requests left today"
+    alone = "" if limits.main.is_shared else ", kept by each process alone"
     return (
         f"{limits.main.limit} requests per {limits.main.period_s:.0f} s, "
-        f"{limits.search.limit} searches per s{day}"
+        f"{limits.search.limit} searches per s{alone}{day}"
     )
 
 

@@ -56,6 +56,8 @@ _QUEUE_SIZE: Final = 10_240
 _SIZE: Final = 8 * (_QUEUE + _QUEUE_SIZE)
 
 RECOUNT_S: Final = 1.0
+PATIENCE_S: Final = 1.0
+_PAUSE_S: Final = 0.0002
 _CLOCK_SLACK_S: Final = 1.0
 _FARTHEST_S: Final = 600.0
 _GREATEST: Final = 2.0**53
@@ -180,17 +182,35 @@ class Places:
 
 
 class _FileLock:
-    """`flock` on an open file, which is closed when nobody needs the lock any more."""
+    """`flock` on an open file, which is closed when nobody needs the lock any more.
+
+    It is held for microseconds, unless its holder is stopped (Ctrl-Z) in just these. Then we
+    go on without it after a moment: a number may be off by one, but nobody waits for ever.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._patience_s = PATIENCE_S
         weakref.finalize(self, os.close, descriptor)
 
     def __enter__(self) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        deadline = time.monotonic() + self._patience_s
+        while not self._is_taken():
+            if time.monotonic() >= deadline:
+                self._patience_s = 0.0  # until it is to be had again
+                return
+            time.sleep(_PAUSE_S)
+        self._patience_s = PATIENCE_S
 
     def __exit__(self, *_: object) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def _is_taken(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def budget_name(*parts: str) -> str:

@@ -233,6 +233,19 @@ def test_a_broken_file_wedges_nobody(head, numbers, at):
         assert run(main(Path(made)))
 
 
+def test_a_process_stopped_while_it_has_the_lock_stops_nobody_else(folder):
+    """Ctrl-Z at the wrong microsecond; when it is continued, the lock is kept again."""
+    stopped, other = shared_places("main", folder), shared_places("main", folder)
+
+    with stopped, other as cells:
+        cells[places.SENT] += 1
+        assert other._lock._patience_s == 0
+    with other:
+        assert other._lock._patience_s == places.PATIENCE_S
+    with stopped as cells:
+        assert cells[places.SENT] == 1
+
+
 # ---------------------------------------------------------------- the file
 
 
