@@ -55,13 +55,14 @@ class DailyQuota:
         """Count a request that is sent now; tell of its answer later.
 
         Args:
-            is_spare: It may be the last one before the reserve.
+            is_spare: It may be the last one before the reserve, or even touch it: so a run
+                that begins when the reserve is reached can say until when.
 
         Raises:
             ReserveReachedError: It must not be sent.
         """
         if self.left is not None:
-            least = self.reserve + (0 if is_spare else SPARE)
+            least = 0 if is_spare else self.reserve + SPARE
             if self.reserve and self.left <= least:
                 raise ReserveReachedError
             self.left -= 1

@@ -70,6 +70,10 @@ def test_a_run_stops_before_the_days_reserve_and_goes_on_the_next_day(tmp_path, 
         tmp_path / "hubspot.duckdb", "select distinct status, loaded_rows from crm.runs"
     ) == [("incomplete", landed)]
 
+    before = portal.statistics.count
+    assert "US/Eastern" in assert_one_line(sync(), 4, "kept for other apps")
+    assert portal.statistics.count == before + 2  # to see where it stands, and what time it is
+
     reserve["SOURCES__HUBSPOT__DAILY_RESERVE_PCT"] = "0"
     portal.limits.used_today = 0
     assert sync().returncode == 0

@@ -55,9 +55,17 @@ def test_requests_stop_one_before_the_reserve():
     assert sent_until_stopped(day) == 19
     assert day.left == 11
     day.count(is_spare=True)
+    assert day.left == day.reserve == 10
+
+
+def test_the_question_what_time_it_is_there_may_touch_the_reserve():
+    """Every run of that day asks it. When nothing at all is left, HubSpot would not answer."""
+    day, _ = quota()
+    day.observe(200, 1)
+    day.count(is_spare=True)
+
     with pytest.raises(ReserveReachedError):
         day.count(is_spare=True)
-    assert day.left == day.reserve == 10
 
 
 def test_without_a_reserve_hubspot_says_when_to_stop():
