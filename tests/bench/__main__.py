@@ -32,7 +32,8 @@ ROUNDS = 3
 RECORDS = 200_000  # of each object type
 SMALL_RECORDS = 20_000
 LATENCY_MS = 120
-PROCESSES_AND_WINDOWS = ((1, 8), (2, 6))  # windows of 10 s, each used to the full
+PROCESSES = (1, 2)
+WINDOWS = 8  # of 10 s, each used to the full
 DEFINITIONS = 2  # requests for the properties, live and archived
 
 
@@ -155,10 +156,10 @@ def bench_limit(console: Console, folder: Path) -> None:
     table = Table(title=f"Limit-bound: {REQUESTS_PER_10S} requests / 10 s, {LATENCY_MS} ms latency")
     for column in ("", "requests", "seconds", "least possible", "of the limit", "429s"):
         table.add_column(column, justify="right")
-    for processes, windows in PROCESSES_AND_WINDOWS:
-        accounts = _read_together(folder, processes, windows)
+    for processes in PROCESSES:
+        accounts = _read_together(folder, processes)
         seconds = max(one.ended for one in accounts) - min(one.began for one in accounts)
-        least = (windows - 1) * 10 + LATENCY_MS / 1000
+        least = (WINDOWS - 1) * 10 + LATENCY_MS / 1000
         table.add_row(
             "crm" if processes == 1 else f"{processes} processes on one token",
             str(sum(one.requests for one in accounts)),
@@ -171,9 +172,9 @@ def bench_limit(console: Console, folder: Path) -> None:
     console.print(table)
 
 
-def _read_together(folder: Path, processes: int, windows: int) -> list[Account]:
+def _read_together(folder: Path, processes: int) -> list[Account]:
     """Read as many contacts as use the limit to the full, a part of them in each process."""
-    contacts = (windows * REQUESTS_PER_10S - processes * DEFINITIONS) * 100
+    contacts = (WINDOWS * REQUESTS_PER_10S - processes * DEFINITIONS) * 100
     ids = [str(i) for i in Portal.build(contacts=contacts, calls=0).records["contacts"].live]
     with _simulated(contacts) as url, ExitStack() as running:
         readers = []
