@@ -145,6 +145,9 @@ def sync(
     full: Annotated[
         bool, typer.Option("--full", help="Begin anew, even if the last run was cut off.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what the run would take, and do nothing.")
+    ] = False,
     fail_on_errors: Annotated[
         bool, typer.Option("--fail-on-errors", help="Exit 1 if anything went into `errors`.")
     ] = False,
@@ -161,6 +164,13 @@ def sync(
     output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
     object_types = known_object_types(objects or ())
     path, settings = warehouse_path(warehouse), load_settings()
+    if plan:
+        from pipelines.plan import plan_run
+
+        planned = plan_run(settings, path, object_types, is_full=full, lock_wait_s=wait)
+        output.plan(planned)
+        planned.check()
+        return
     from pipelines.sync import sync as run_sync
     from pipelines.warehouse import Warehouse
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.comparison import described
 from pipelines.duckdb_file import check_name
 from pipelines.errors import AuthError, CrmError, TerminalError
+from pipelines.fetching import limits_of
 from pipelines.hubspot.answers import NOT_FOUND
 from pipelines.hubspot.client import HubSpotClient, open_http
 from pipelines.hubspot.limits import Limits
@@ -61,10 +62,7 @@ def examine(warehouse: Path, *, compare_with: str | None = None) -> list[Finding
 
 
 async def _portal_findings(settings: Settings, compare_with: str | None) -> list[Finding]:
-    limits = Limits(
-        requests_per_10s=settings.requests_per_10s,
-        search_requests_per_s=settings.search_requests_per_s,
-    )
+    limits = limits_of(replace(settings, daily_reserve_pct=0))  # a look at it is always allowed
     async with open_http(base_url=settings.base_url) as http:
         # One token for all: what one version renews, the other may use.
         token = token_for(
@@ -149,11 +147,12 @@ def _warehouse_finding(path: Path) -> Finding:
 
 def _limits_text(limits: Limits) -> str:
     day = ""
-    if limits.daily_limit is not None:
-        day = f"; {limits.daily_remaining:,} of {limits.daily_limit:,} requests left today"
+    if limits.day.limit is not None and limits.day.left is not None:
+        day = f"; {limits.day.left:,} of {limits.day.limit:,} requests left today"
+    alone = "" if limits.main.is_shared else ", kept by each process alone"
     return (
         f"{limits.main.limit} requests per {limits.main.period_s:.0f} s, "
-        f"{limits.search.limit} searches per s{day}"
+        f"{limits.search.limit} searches per s{alone}{day}"
     )
 
 

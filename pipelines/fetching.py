@@ -17,6 +17,7 @@ from pipelines.hubspot.client import HubSpotClient, Usage, open_http
 from pipelines.hubspot.limits import Limits
 from pipelines.hubspot.oauth import token_for
 from pipelines.hubspot.paths import Paths
+from pipelines.hubspot.places import budget_name
 from pipelines.hydrate import Hydrator
 from pipelines.landing import Chunk, Typed, raw_of, typed
 from pipelines.progress import Counters
@@ -96,10 +97,7 @@ class Fetcher:
 
     async def stream(self, room: Room) -> AsyncGenerator[Fetched]:
         """Chunks of all object types, one after the other, while there is room for them."""
-        limits = Limits(
-            requests_per_10s=self._settings.requests_per_10s,
-            search_requests_per_s=self._settings.search_requests_per_s,
-        )
+        limits = limits_of(self._settings)
         async with open_http(
             base_url=self._settings.base_url,
             timeout_s=self._bounds.answer_s,
@@ -123,6 +121,7 @@ class Fetcher:
                 )
                 for name in self._run_ids
             ]
+            await unless(self._stop, client.watch_quota())
             before = Usage()
             for reading in readings:
                 one = self._object_fetch(client, reading, room)
@@ -131,6 +130,7 @@ class Fetcher:
                     async for pass_, chunk in chunks:
                         usage = _difference(client.usage, before)
                         yield Fetched(one.reading, pass_, chunk, usage, limits.used_share())
+                        await client.watch_quota()
                 usage = _difference(client.usage, before)
                 before = replace(client.usage)
                 yield Fetched(one.reading, ARCHIVED, None, usage, limits.used_share())
@@ -155,6 +155,19 @@ class Fetcher:
             bounds=self._bounds,
             room=room,
         )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The limits to keep, together with every process of this machine that has the same token."""
+    oauth = settings.oauth
+    signs_in = (oauth.client_id, oauth.refresh_token) if oauth else (settings.access_token,)
+    return Limits(
+        requests_per_10s=settings.requests_per_10s,
+        search_requests_per_s=settings.search_requests_per_s,
+        reserve_per_10s=settings.reserve_per_10s,
+        daily_reserve_pct=settings.daily_reserve_pct,
+        shared_as=budget_name(settings.base_url, *signs_in),
+    )
 
 
 class _ObjectFetch:

@@ -25,6 +25,7 @@ from pipelines.rows import Rows
 if TYPE_CHECKING:
     from pipelines.doctor import Finding
     from pipelines.ledger import RunRow
+    from pipelines.plan import Plan
     from pipelines.progress import View
     from pipelines.sync import Outcome
 
@@ -95,6 +96,20 @@ class Output:
         elif not (self._is_quiet and finding.is_ok):
             self._out.print(f"{'ok' if finding.is_ok else 'NO':<3} {finding.check:<12}", end="")
             self._out.print(finding.text, markup=False, soft_wrap=True)
+
+    def plan(self, plan: Plan) -> None:
+        """What a run will take; in JSON an object for each object type and one for all."""
+        if self._is_json:
+            day = {"quota": plan.quota, "left": plan.left, "left_after": plan.left_after}
+            day |= {"reserve": plan.reserve, "asked": plan.asked}
+            for line in plan.lines:
+                found = {**asdict(line), **asdict(line.records), "requests": line.requests}
+                del found["records"]
+                print(json.dumps(found | (day if line is plan.lines[-1] else {})))
+        elif not self._is_quiet:
+            self._out.print(_rich(plan.table()))
+            for remark in plan.remarks():
+                self._out.print(remark, markup=False, soft_wrap=True)
 
     def statement(self, outcome: Outcome, path: Path) -> None:
         """The closing account of a run: what was asked for, and what became of it."""

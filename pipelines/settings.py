@@ -31,12 +31,20 @@ OBJECT_TYPES = ("contacts", "calls")
 DEFAULT_BASE_URL = "https://api.hubapi.com"
 DEFAULT_API_VERSION = "v3"
 DEFAULT_SEARCH_REQUESTS_PER_S = 5  # HubSpot: per account, shared by all its apps
+DEFAULT_DAILY_RESERVE_PCT = 5
 DEFAULT_WAREHOUSE = "hubspot.duckdb"  # not crm.duckdb: see `duckdb_file.check_name`
 SECTION = "sources.hubspot"
 
 _OAUTH_KEYS = ("client_id", "client_secret", "refresh_token")
 SECRET_KEYS = frozenset({"access_token", *_OAUTH_KEYS})
-_KEYS = SECRET_KEYS | {"base_url", "api_version", "requests_per_10s", "search_requests_per_s"}
+_KEYS = SECRET_KEYS | {
+    "base_url",
+    "api_version",
+    "daily_reserve_pct",
+    "requests_per_10s",
+    "reserve_per_10s",
+    "search_requests_per_s",
+}
 _OBJECT_KEYS = frozenset({"properties", "exclude_properties", "types"})
 _MAX_REQUESTS_PER_10S = 10_000
 
@@ -63,6 +71,8 @@ class Settings:
     base_url: str = DEFAULT_BASE_URL
     api_version: str = DEFAULT_API_VERSION
     requests_per_10s: int | None = None
+    reserve_per_10s: int = 0
+    daily_reserve_pct: int = DEFAULT_DAILY_RESERVE_PCT
     search_requests_per_s: int = DEFAULT_SEARCH_REQUESTS_PER_S
     objects: Mapping[str, ObjectSettings] = field(default_factory=dict)
 
@@ -84,6 +94,7 @@ def load_settings() -> Settings:
     except _config_provider_exception() as exc:
         raise ConfigError(f"dlt cannot read its settings: {first_line(exc)}") from exc
     _check_sign_in()
+    daily_pct = _optional_count("daily_reserve_pct", least=0, most=99)
     return Settings(
         # In one expression: a traceback that shows locals shows no secret.
         access_token=_secret("access_token"),
@@ -91,6 +102,8 @@ def load_settings() -> Settings:
         base_url=_url(_text("base_url", _get("base_url", DEFAULT_BASE_URL))),
         api_version=_one_of("api_version", _get("api_version", DEFAULT_API_VERSION), API_VERSIONS),
         requests_per_10s=_optional_count("requests_per_10s"),
+        reserve_per_10s=_optional_count("reserve_per_10s", least=0) or 0,
+        daily_reserve_pct=DEFAULT_DAILY_RESERVE_PCT if daily_pct is None else daily_pct,
         search_requests_per_s=_optional_count("search_requests_per_s")
         or DEFAULT_SEARCH_REQUESTS_PER_S,
         objects={object_type: _object_settings(object_type) for object_type in OBJECT_TYPES},
@@ -243,16 +256,16 @@ def _one_of(key: str, value: object, allowed: Iterable[str]) -> str:
     return str(value)
 
 
-def _optional_count(key: str) -> int | None:
+def _optional_count(key: str, *, least: int = 1, most: int = _MAX_REQUESTS_PER_10S) -> int | None:
     value = _get(key)
     if value is None:
         return None
     try:
         count = int(str(value))
     except ValueError:
-        count = 0
-    if not 1 <= count <= _MAX_REQUESTS_PER_10S:
-        raise _wrong(key, value, f"a whole number from 1 to {_MAX_REQUESTS_PER_10S}")
+        count = least - 1
+    if not least <= count <= most:
+        raise _wrong(key, value, f"a whole number from {least} to {most}")
     return count
 
 

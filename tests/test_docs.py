@@ -204,6 +204,7 @@ def test_readme_has_the_defaults_of_the_code():
     assert defaults["sources.hubspot.search_requests_per_s"] == str(
         settings.DEFAULT_SEARCH_REQUESTS_PER_S
     )
+    assert defaults["sources.hubspot.daily_reserve_pct"] == str(settings.DEFAULT_DAILY_RESERVE_PCT)
     assert f"{DEFAULT_REQUESTS_PER_10S} until" in defaults["sources.hubspot.requests_per_10s"]
     assert defaults["destination.duckdb.credentials"] == settings.DEFAULT_WAREHOUSE
 
@@ -245,6 +246,7 @@ def test_config_toml_shows_the_defaults_of_the_code():
     assert shown["sources.hubspot.api_version"] == settings.DEFAULT_API_VERSION
     assert shown["sources.hubspot.requests_per_10s"] == DEFAULT_REQUESTS_PER_10S
     assert shown["sources.hubspot.search_requests_per_s"] == settings.DEFAULT_SEARCH_REQUESTS_PER_S
+    assert shown["sources.hubspot.daily_reserve_pct"] == settings.DEFAULT_DAILY_RESERVE_PCT
     assert shown["sources.hubspot.contacts.properties"] == ["*"]
     assert shown["destination.duckdb.credentials"] == settings.DEFAULT_WAREHOUSE
     assert shown["runtime.dlthub_telemetry"] is False

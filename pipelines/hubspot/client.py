@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,7 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from pipelines.errors import HubSpotError
+from pipelines.errors import DailyLimitError, HubSpotError, TerminalError
 from pipelines.hubspot import decode
 from pipelines.hubspot.retry import RetryPolicy
 from pipelines.hubspot.send import Exchange, Sender, Usage
@@ -35,6 +36,7 @@ __all__ = ["BatchAnswer", "HubSpotClient", "Usage", "open_http"]
 MAX_BATCH_READ = 100
 MAX_BATCH_READ_WITH_HISTORY = 50
 MAX_LIST_PAGE = 100
+USAGE_S = 5.0  # for the use of the day's quota, which no run waits for
 
 T = TypeVar("T")
 
@@ -68,7 +70,7 @@ class HubSpotClient:
     when sent again, and raises:
 
         TransientError: No good answer within the bounds of `retry`.
-        DailyLimitError: The quota of the day is used up.
+        DailyLimitError: The quota of the day is used up, or all but the reserve.
         AuthError: 401 and 403; the message names the setting or the scopes.
         HubSpotError: Sign-in by OAuth got no good answer within the same bounds.
         TerminalError: Any other 4xx, or an answer that is not HubSpot's.
@@ -93,7 +95,9 @@ class HubSpotClient:
         self._limits = limits
         self._paths = paths
         self._retry = retry or RetryPolicy()
-        self._sender = Sender(http, token=token, limits=limits, retry=self._retry)
+        self._sender = Sender(
+            http, token=token, limits=limits, retry=self._retry, account=self.account
+        )
 
     @property
     def usage(self) -> Usage:
@@ -201,11 +205,29 @@ class HubSpotClient:
 
     async def account(self) -> AccountDetails:
         """The account behind the token."""
-        return await self._get(self._paths.account(), decode.account)
+        exchange = Exchange("GET", self._paths.account(), self._limits.main, is_spare=True)
+        details, _, _ = await self._sender.send(exchange, decode.account)
+        return details
 
     async def daily_usage(self) -> list[DailyUsage]:
         """What private apps have used of each daily quota; some minutes old."""
         return await self._get(self._paths.daily_usage(), decode.daily_usage)
+
+    async def watch_quota(self) -> None:
+        """Learn of the day's quota where answers do not tell it; asks every 5 minutes at most."""
+        if not self._limits.day.is_due():
+            return
+        usages: list[DailyUsage] | None = []
+        try:
+            async with asyncio.timeout(USAGE_S):
+                usages = await self.daily_usage()
+        except DailyLimitError:
+            raise
+        except TerminalError:
+            usages = None  # not for this token, or not in this account: never again
+        except (HubSpotError, TimeoutError):
+            pass  # later perhaps
+        self._limits.day.asked(usages)
 
     def retry_within(self, *, attempts: int, total_s: float) -> RetryPolicy:
         """The bounds of this client's repeats, made tighter."""

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from pipelines.errors import TransientError
+from pipelines.errors import DailyLimitError, HubSpotError, TransientError
 from pipelines.hubspot import answers, decode
 from pipelines.hubspot.answers import UNAUTHORIZED, UNREACHABLE, Answer
+from pipelines.hubspot.quota import ReserveReachedError
 from pipelines.hubspot.retry import TOO_MANY_REQUESTS, RetryPolicy, repeat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from pipelines.hubspot.auth import Bearer, Token
     from pipelines.hubspot.limits import Limits, RollingWindow
     from pipelines.hubspot.transport import AiohttpTransport
+    from pipelines.hubspot.wire import AccountDetails
 
+ZONE_S = 5.0  # for the account's time zone, which only a message needs
 T = TypeVar("T")
 
 
@@ -42,6 +47,7 @@ class Exchange:
     window: RollingWindow
     content: bytes | None = None
     retry: RetryPolicy | None = None  # None: that of the client
+    is_spare: bool = False  # of the day's quota; see `DailyQuota.count`
     requested_at: datetime | None = None
     sent_at: float = 0.0
     attempts: int = 0
@@ -56,7 +62,13 @@ class Sender:
     """Sends requests for `HubSpotClient`, which says what it raises."""
 
     def __init__(
-        self, http: AiohttpTransport, *, token: Token, limits: Limits, retry: RetryPolicy
+        self,
+        http: AiohttpTransport,
+        *,
+        token: Token,
+        limits: Limits,
+        retry: RetryPolicy,
+        account: Callable[[], Awaitable[AccountDetails]],
     ) -> None:
         self._http = http
         self._token = token
@@ -64,6 +76,10 @@ class Sender:
         self._retry = retry
         self._first_contact = retry.first_contact()
         self._reached = False
+        self._ask_account = account
+        self._account: AccountDetails | None = None
+        self._asking = asyncio.Lock()
+        self._is_asked = False
         self.base_url = str(http.base_url.copy_with(username=None, password=None)).rstrip("/")
         self.usage = Usage()
 
@@ -74,7 +90,10 @@ class Sender:
         """
 
         async def attempt() -> tuple[T, Answer]:
-            answer = await self._signed_in(exchange)
+            try:
+                answer = await self._signed_in(exchange)
+            except ReserveReachedError:
+                raise DailyLimitError(await self._reserve_reached(exchange)) from None
             if not answer.ok:
                 raise answers.refusal(answer, self._token.sign_in)
             try:
@@ -111,18 +130,34 @@ class Sender:
                 "authorization": bearer.header,
             },
         )
-        window = exchange.window
+        window, day = exchange.window, self._limits.day
         async with window.slot() as slot:
+            day.count(is_spare=exchange.is_spare)
             self._count_request(exchange)
             try:
                 response = await self._http.handle_async_request(request)
             except httpx.HTTPError as exc:
                 raise answers.no_answer(exc, exchange.name, self.base_url) from exc
+            finally:
+                day.uncount()
         self._reached = True
         answer = Answer.of(response, exchange.name, self.base_url)
         self._limits.observe(answer.headers, slot if window is self._limits.main else None)
-        self.usage.rate_limited += answer.status == TOO_MANY_REQUESTS
+        if answer.status == TOO_MANY_REQUESTS:
+            self.usage.rate_limited += 1
+            window.slow_down(slot)
         return answer if answer.ok and not answer.is_html else answer.without(bearer.value)
+
+    async def _reserve_reached(self, exchange: Exchange) -> str:
+        """What to say; the first to ask finds out the account's time zone for all."""
+        if not exchange.is_spare:  # or it is this very question that went too far
+            async with self._asking:
+                if not self._is_asked:
+                    self._is_asked = True
+                    with contextlib.suppress(HubSpotError, TimeoutError):
+                        async with asyncio.timeout(ZONE_S):
+                            self._account = await self._ask_account()
+        return self._limits.day.reached(self._account)
 
     def _bounds(self, error: TransientError, exchange: Exchange) -> RetryPolicy:
         first = error.category == UNREACHABLE and not self._reached

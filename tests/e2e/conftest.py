@@ -10,7 +10,7 @@ import pytest
 from pipelines.hubspot.paths import API_VERSIONS
 from pipelines.settings import DEFAULT_API_VERSION
 from pipelines.simulator.app import app
-from pipelines.simulator.limits import Statistics
+from pipelines.simulator.limits import Limits, Statistics
 from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
 
@@ -24,6 +24,7 @@ class Simulator:
     base_url: str
     portal: Portal
     statistics: Statistics
+    limits: Limits
     token: str = TOKEN
     api_version: str = DEFAULT_API_VERSION
 
@@ -52,8 +53,9 @@ def starter(default_version: str) -> Iterator[Callable[..., Simulator]]:
             portal = portal or Portal.build(contacts=contacts, calls=calls, seed=seed)
             application = app(portal, **{"token": TOKEN, "requests_per_10s": 10_000, **options})
             base_url = running.enter_context(serve(application))
+            state = application.state
             return Simulator(
-                base_url, portal, application.state.statistics, api_version=api_version
+                base_url, portal, state.statistics, state.limits, api_version=api_version
             )
 
         yield start

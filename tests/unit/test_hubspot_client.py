@@ -7,6 +7,7 @@ import gzip
 import json
 import logging
 import socket
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -184,7 +185,7 @@ def test_limits_learn_from_answers():
     _, client, _ = exchange(read, Reply(body=GOOD.body, headers=headers))
 
     assert client._limits.main.limit == 190
-    assert client._limits.daily_limit == 625000
+    assert client._limits.day.limit == 625000
 
 
 HTML = b"<html><body>Bad gateway</body></html>"
@@ -378,6 +379,21 @@ RATE_LIMIT = {
     "errorType": "RATE_LIMIT",
     "message": "You have reached your limit.",
 }
+
+
+@pytest.mark.parametrize(("name", "slower"), [("main", 50), ("search", 2)])
+def test_a_429_slows_the_limit_down_that_it_is_about(name, slower):
+    async def read_or_search(client):
+        if name == "main":
+            return await client.batch_read("contacts", ["1"])
+        return await client.search("contacts", {"limit": 1})
+
+    script = Reply(429, RATE_LIMIT), Reply(200, {"total": 0, "results": []})
+    _, client, _ = exchange(read_or_search, *script)
+    windows = {"main": client._limits.main, "search": client._limits.search}
+    most = {key: window._most(time.monotonic()) for key, window in windows.items()}
+
+    assert most == {"main": 100, "search": 5} | {name: slower}
 
 
 def test_daily_limit_is_not_repeated():

@@ -77,6 +77,13 @@ def test_every_setting_can_come_from_the_environment(settings_of):
     )
 
 
+def test_no_reserve_can_be_set(settings_of):
+    """0 is a value, not the lack of one."""
+    settings = settings_of(DAILY_RESERVE_PCT="0", RESERVE_PER_10S="0")
+
+    assert (settings.daily_reserve_pct, settings.reserve_per_10s) == (0, 0)
+
+
 def test_the_token_is_masked_wherever_settings_are_printed(settings_of):
     """Tracebacks and logs print objects."""
     settings = settings_of()
@@ -148,6 +155,9 @@ def test_a_sign_in_that_cannot_work_is_refused_without_telling_it(settings_of, v
         ({"REQUESTS_PER_10S": "0"}, "requests_per_10s"),
         ({"REQUESTS_PER_10S": "-5"}, "requests_per_10s"),
         ({"REQUESTS_PER_10S": "1.5"}, "requests_per_10s"),
+        ({"RESERVE_PER_10S": "-1"}, "a whole number from 0 to 10000"),
+        ({"DAILY_RESERVE_PCT": "100"}, "a whole number from 0 to 99"),
+        ({"DAILY_RESERVE_PCT": "half"}, "daily_reserve_pct"),
         ({"SEARCH_REQUESTS_PER_S": "many"}, "search_requests_per_s"),
         ({"CONTACTS__PROPERTIES": "email"}, "contacts.properties"),
         ({"CONTACTS__PROPERTIES": "[1, 2]"}, "contacts.properties"),

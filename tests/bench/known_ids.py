@@ -1,0 +1,64 @@
+"""A process that reads known ids: `python -m tests.bench.known_ids URL FILE`, an id a line.
+
+It says `ready`, begins on a line of input, and prints its account as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipelines.fetching import Fetcher, Start
+from pipelines.progress import Counters
+from pipelines.settings import Settings
+from pipelines.thread import Room
+
+REQUESTS_PER_10S = 190
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """From the first request to the last answer, by the clock of the machine."""
+
+    began: float
+    ended: float
+    requests: int
+    rate_limited: int
+
+
+async def read(url: str, ids: Sequence[str]) -> Account:
+    """Read these contacts as a run does, and land nothing."""
+    fetcher = Fetcher(
+        Settings(access_token="bench", base_url=url, requests_per_10s=REQUESTS_PER_10S),
+        run_ids={"contacts": "bench"},
+        starts={"contacts": Start()},
+        known={"contacts": {}},
+        counters={"contacts": Counters("contacts")},
+        stop=threading.Event(),
+        ids={"contacts": ids},
+    )
+    requests, limited = 0, 0
+    began = time.monotonic()
+    async for fetched in fetcher.stream(Room(len(ids))):
+        limited = fetched.usage.rate_limited
+        requests = fetched.usage.requests
+    return Account(began, time.monotonic(), requests, limited)
+
+
+def main() -> None:
+    """Read the ids of the file."""
+    url, path = sys.argv[1:]
+    ids = Path(path).read_text(encoding="utf-8").split()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(json.dumps(asdict(asyncio.run(read(url, ids)))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
