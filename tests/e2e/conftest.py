@@ -11,6 +11,7 @@ from pipelines.hubspot.paths import API_VERSIONS
 from pipelines.settings import DEFAULT_API_VERSION
 from pipelines.simulator.app import app
 from pipelines.simulator.limits import Limits, Statistics
+from pipelines.simulator.oauth import OAuth
 from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
 
@@ -25,6 +26,7 @@ class Simulator:
     portal: Portal
     statistics: Statistics
     limits: Limits
+    oauth: OAuth
     token: str = TOKEN
     api_version: str = DEFAULT_API_VERSION
 
@@ -55,7 +57,12 @@ def starter(default_version: str) -> Iterator[Callable[..., Simulator]]:
             base_url = running.enter_context(serve(application))
             state = application.state
             return Simulator(
-                base_url, portal, state.statistics, state.limits, api_version=api_version
+                base_url,
+                portal,
+                state.statistics,
+                state.limits,
+                state.oauth,
+                api_version=api_version,
             )
 
         yield start
