@@ -66,6 +66,7 @@ _ANYTHING = msgspec.json.Decoder()
 MAX_DEPTH = 64
 """So many objects and lists inside one another are always read. What is far deeper is refused, for
 each reader and writer of JSON gives up at a depth of its own."""
+_USUAL_RECORDS = 100
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 # RecursionError: thousands of nested brackets.
@@ -190,7 +191,7 @@ def _check_depth(body: bytes, *, records: int = 0) -> None:
     # A record is an object that holds one: two brackets each, of which one record's are open at
     # a time. So almost no body has enough brackets to be deep, and needs a closer look.
     openers = body.count(b"{") + body.count(b"[")
-    if openers - 2 * records > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+    if openers - 2 * min(records, _USUAL_RECORDS) > MAX_DEPTH and _depth(body) > MAX_DEPTH:
         raise UnreadableError("nested too deeply")
 
 
