@@ -70,7 +70,10 @@ class Fetched:
 
 
 class Fetcher:
-    """The asking half of a run, in a thread of its own: everything that waits for HubSpot."""
+    """The asking half of a run, in a thread of its own: everything that waits for HubSpot.
+
+    `limits`: those of another that runs in the same event loop; None: its own.
+    """
 
     def __init__(
         self,
@@ -83,7 +86,9 @@ class Fetcher:
         stop: threading.Event,
         bounds: Bounds = Bounds(),
         ids: Mapping[str, Sequence[str]] | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        self._limits = limits
         self._ids = ids or {}
         self._usage = self._before = Usage()
         self._settings = settings
@@ -96,7 +101,7 @@ class Fetcher:
 
     async def stream(self, room: Room) -> AsyncGenerator[Fetched]:
         """Chunks of all object types, one after the other, while there is room for them."""
-        limits = Limits(
+        limits = self._limits or Limits(
             requests_per_10s=self._settings.requests_per_10s,
             search_requests_per_s=self._settings.search_requests_per_s,
         )
