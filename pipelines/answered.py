@@ -16,6 +16,7 @@ NOT_RETURNED = "NOT_RETURNED"
 BATCH_NOT_COMPLETE = "BATCH_NOT_COMPLETE"
 
 _COMPLETE = "COMPLETE"
+_LEAST, _GREATEST = -(2**63), 2**63 - 1  # of a BIGINT
 
 
 def is_unfinished(answer: BatchAnswer) -> bool:
@@ -56,7 +57,7 @@ class Rows:
             completed_at=_moment(envelope.completed_at),
             inputs=inputs,
             results=results,
-            num_errors=envelope.num_errors or 0,
+            num_errors=min(max(envelope.num_errors or 0, _LEAST), _GREATEST),
             attempts=answer.attempts,
             duration_ms=answer.duration_ms,
             correlation_id=answer.correlation_id,
@@ -154,5 +155,5 @@ def _ids_in(context: object, entry_id: str | None) -> set[str]:
 def _moment(text: str | None) -> datetime | None:
     try:
         return datetime.fromisoformat(text).astimezone(UTC) if text else None
-    except ValueError:
+    except (ValueError, OverflowError):  # a moment that is before year 1 or after 9999 in UTC
         return None

@@ -71,7 +71,10 @@ class Fetched:
 
 
 class Fetcher:
-    """The asking half of a run, in a thread of its own: everything that waits for HubSpot."""
+    """The asking half of a run, in a thread of its own: everything that waits for HubSpot.
+
+    `limits`: those of another that runs in the same event loop; None: its own.
+    """
 
     def __init__(
         self,
@@ -84,7 +87,9 @@ class Fetcher:
         stop: threading.Event,
         bounds: Bounds = Bounds(),
         ids: Mapping[str, Sequence[str]] | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        self._limits = limits
         self._ids = ids or {}
         self._usage = self._before = Usage()
         self._settings = settings
@@ -97,7 +102,7 @@ class Fetcher:
 
     async def stream(self, room: Room) -> AsyncGenerator[Fetched]:
         """Chunks of all object types, one after the other, while there is room for them."""
-        limits = limits_of(self._settings)
+        limits = self._limits or limits_of(self._settings)
         async with open_http(
             base_url=self._settings.base_url,
             timeout_s=self._bounds.answer_s,

@@ -18,6 +18,7 @@ from pipelines.settings import SECTION, ObjectSettings
 from transforms.columns import Column, columns
 from transforms.definitions import Kind, Property
 from transforms.normalise import integers
+from transforms.records import ENVELOPE
 
 KnownColumns = Mapping[str, Mapping[Kind, str]]
 """The columns a warehouse has, by property and kind; the last of each is the one in use."""
@@ -157,11 +158,10 @@ async def reading_of(
     Raises:
         ConfigError: The settings name a property that HubSpot does not define.
     """
-    live = [Property.of(raw) for raw in await client.properties(object_type) if raw.get("name")]
+    live = _named(await client.properties(object_type))
     archived = [
-        replace(Property.of(raw), archived=True)
-        for raw in await client.properties(object_type, archived=True)
-        if raw.get("name")  # without a name nothing can be asked for
+        replace(prop, archived=True)
+        for prop in _named(await client.properties(object_type, archived=True))
     ]
     named = {prop.name: prop for prop in (*archived, *live)}
     definitions = tuple(named[name] for name in sorted(named))
@@ -169,10 +169,17 @@ async def reading_of(
     return _reading(empty, settings.types, selected(definitions, settings, object_type))
 
 
+def _named(raw: Iterable[Mapping[str, object]]) -> list[Property]:
+    """The definitions with a name that is text: without one nothing can be asked for."""
+    return [Property.of(one) for one in raw if one.get("name") and isinstance(one["name"], str)]
+
+
 def selected(
     definitions: Iterable[Property], settings: ObjectSettings, object_type: str
 ) -> tuple[str, ...]:
     """Names of the properties to read, sorted: those the settings include and do not exclude.
+
+    A property called like a column of the raw frame (`@id`) is not read; `properties` lists it.
 
     Raises:
         ConfigError: The settings name a property that HubSpot does not define.
@@ -188,7 +195,8 @@ def selected(
     return tuple(
         name
         for name in live
-        if any(fnmatchcase(name, pattern) for pattern in settings.properties)
+        if name not in ENVELOPE
+        and any(fnmatchcase(name, pattern) for pattern in settings.properties)
         and not any(fnmatchcase(name, pattern) for pattern in settings.exclude_properties)
     )
 

@@ -17,6 +17,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dlt
@@ -25,17 +26,26 @@ from dlt.extract import DltResource, DltSource
 
 from pipelines import ledger
 from pipelines.errors import ConfigError
-from pipelines.fetching import Fetcher, Start
+from pipelines.fetching import Fetcher, Start, limits_of
+from pipelines.hubspot.limits import Limits
 from pipelines.landing import Chunk, Landing
 from pipelines.ledger import RunRow
 from pipelines.progress import Counters
 from pipelines.reading import KnownColumns, Reading
 from pipelines.settings import Settings, known_object_types, load_settings
 from pipelines.stream import AT_RISK_RECORDS
-from pipelines.thread import Fetch
+from pipelines.thread import Fetch, SharedLoop
 from transforms.definitions import Kind
 
 SCHEMA_NAME = "hubspot"
+
+
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """What the resources of one source share, for dlt takes turns with them."""
+
+    limits: Limits
+    loop: SharedLoop
 
 
 def hubspot(
@@ -63,12 +73,13 @@ def hubspot(
     if unread := set(ids or ()) - set(names):
         raise ConfigError(f"ids of {', '.join(sorted(unread))} are given, which is not read")
     quiet_about_hints()
+    together = _Together(limits_of(settings), SharedLoop())
 
     @dlt.source(schema=schema(), max_table_nesting=0)
     def _hubspot() -> list[DltResource]:
         return [
             dlt.resource(_records, name=name, primary_key="id", write_disposition="merge")(
-                name, settings, ids
+                name, settings, ids, together
             )
             for name in names
         ]
@@ -109,7 +120,10 @@ def schema() -> dlt.Schema:
 
 
 def _records(
-    object_type: str, settings: Settings, ids: Mapping[str, Sequence[str]] | None
+    object_type: str,
+    settings: Settings,
+    ids: Mapping[str, Sequence[str]] | None,
+    together: _Together,
 ) -> Iterator[object]:
     """The tables of one object type, a chunk at a time."""
     now = datetime.now(UTC)
@@ -129,8 +143,9 @@ def _records(
         counters={object_type: Counters(object_type)},
         stop=threading.Event(),
         ids=ids,
+        limits=together.limits,
     )
-    with Fetch(fetcher.stream, room=AT_RISK_RECORDS) as fetch:
+    with Fetch(fetcher.stream, room=AT_RISK_RECORDS, shared=together.loop) as fetch:
         for fetched in fetch:
             row.note(fetched.usage)
             if fetched.chunk is not None:

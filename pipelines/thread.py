@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -41,6 +42,27 @@ class _Ended:
     failure: BaseException | None = None
 
 
+class SharedLoop:
+    """An event loop in a thread of its own, for streams that share a limit; gone with this object.
+
+    What waits its turn in asyncio belongs to one event loop, whoever else counts on it.
+    """
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(
+            target=_run_until_stopped, args=(self.loop,), name="shared loop", daemon=True
+        ).start()
+        weakref.finalize(self, self.loop.call_soon_threadsafe, self.loop.stop)
+
+
+def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
 class Fetch(Generic[T]):
     """Items of an async stream that runs in a thread of its own; iterate inside `with`.
 
@@ -50,14 +72,22 @@ class Fetch(Generic[T]):
     Args:
         stream: Makes the async stream; called once, inside the thread's event loop.
         room: What the stream may take before something is given back.
+        shared: Runs the stream; None: an event loop of its own does.
     """
 
-    def __init__(self, stream: Callable[[Room], AsyncGenerator[T]], *, room: int) -> None:
+    def __init__(
+        self,
+        stream: Callable[[Room], AsyncGenerator[T]],
+        *,
+        room: int,
+        shared: SharedLoop | None = None,
+    ) -> None:
         self._stream = stream
+        self._shared = shared
         self._room = Room(room)
         self._ready: queue.Queue[T | _Ended] = queue.Queue()
         self._next: T | _Ended | None = None
-        self._loop = asyncio.new_event_loop()
+        self._loop = shared.loop if shared else asyncio.new_event_loop()
         self._pumping: asyncio.Task[None] | None = None
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="fetch", daemon=True)
@@ -107,8 +137,11 @@ class Fetch(Generic[T]):
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._pump())
+            if self._shared is not None:
+                asyncio.run_coroutine_threadsafe(self._pump(), self._loop).result()
+            else:
+                with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                    runner.run(self._pump())
             self._ready.put(_Ended())
         except BaseException as exc:  # noqa: BLE001  (raised again where the items are used)
             self._ready.put(_Ended(exc))

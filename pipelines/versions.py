@@ -10,7 +10,7 @@ import polars as pl
 
 from pipelines.accounting import Batch
 from pipelines.comparison import Comparison, Sample, compare
-from pipelines.discovery import given
+from pipelines.discovery import given, number_of
 from pipelines.errors import ConfigError, HubSpotError
 from pipelines.hubspot.client import HubSpotClient
 from pipelines.hubspot.paths import API_VERSIONS
@@ -119,14 +119,10 @@ async def _find(client: HubSpotClient, object_type: str) -> _Found:
 
 def _listed(page: ListPage, other: ListPage) -> frozenset[str]:
     """Ids of a page as far as the other page reaches: what it lacks makes room for a later id."""
-    last = max(map(_number, other.ids), default=0) if other.after is not None else None
+    last = max(map(number_of, other.ids), default=0) if other.after is not None else None
     return frozenset(
-        record_id for record_id in page.ids if last is None or _number(record_id) <= last
+        record_id for record_id in page.ids if last is None or number_of(record_id) <= last
     )
-
-
-def _number(record_id: str) -> int:
-    return int(record_id) if record_id.isdecimal() else 0
 
 
 async def _sample(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +14,7 @@ import dlt
 import duckdb
 import filelock
 import pyarrow as pa
+from dlt.common.exceptions import DltException
 from dlt.common.storages.load_package import LoadPackageInfo
 
 from pipelines.duckdb_file import (
@@ -39,6 +41,8 @@ CHECKPOINT_BYTES = 40 << 20
 of 122,880 rows anew, so many small ones are slow."""
 
 _WORK_SUFFIX = ".work"
+_UNLOADABLE = "what an earlier run had left cannot be loaded, so it is read again"
+_DISCARDED = "discarded-"  # what folders are called that are being deleted
 
 
 class Warehouse:
@@ -205,30 +209,52 @@ class Warehouse:
 
     def _open(self) -> None:
         folder = self._work / "dlt"
+        for left in self._work.glob(f"{_DISCARDED}*"):  # by a process killed while it deleted
+            shutil.rmtree(left, ignore_errors=True)
         if not self.path.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # it belonged to a file that is gone
+            self._discard(folder)  # it belonged to a file that is gone
         self._connect().close()
-        self._pipeline = self._attach(folder)
-        # Without a schema nothing can be loaded: the first run was killed in its first moment.
-        if self._pipeline.has_pending_data and self._pipeline.default_schema_name:
-            self._try_pending()
-        if self._pipeline.has_pending_data or not self._is_loaded:
+        if not self._is_taken_up(folder):
             # The warehouse knows what it holds; a folder left from another time may not.
-            self._pipeline.deactivate()
-            shutil.rmtree(folder, ignore_errors=True)
-            self._pipeline = self._attach(folder)
-            if self.has_table("_dlt_pipeline_state"):
-                with self._named_failures():
+            if self._pipeline is not None:
+                self._pipeline.deactivate()
+            self._discard(folder)
+            with self._named_failures():
+                self._pipeline = self._attach(folder)
+                if self.has_table("_dlt_pipeline_state"):
                     self._pipeline.sync_destination()
 
+    def _is_taken_up(self, folder: Path) -> bool:
+        """Load what is pending in dlt's folder; whether that was all, and the folder may stay."""
+        try:
+            self._pipeline = self._attach(folder)
+            # Without a schema nothing can be loaded: the first run was killed in its first moment.
+            if self._pipeline.has_pending_data and self._pipeline.default_schema_name:
+                self._try_pending()
+            is_done = self._is_loaded and not self._pipeline.has_pending_data
+        except (OSError, ValueError, DltException) as broken:  # files of dlt's are gone, or cut off
+            if will_pass(broken):
+                with self._named_failures():
+                    raise
+            self._tell(_UNLOADABLE)
+            is_done = self._is_fetched = False
+        return is_done
+
     def _attach(self, folder: Path) -> dlt.Pipeline:
-        with self._named_failures():
-            return dlt.pipeline(
-                PIPELINE,
-                pipelines_dir=str(folder),
-                destination=dlt.destinations.duckdb(str(self.path)),
-                dataset_name=DATASET,
-            )
+        return dlt.pipeline(
+            PIPELINE,
+            pipelines_dir=str(folder),
+            destination=dlt.destinations.duckdb(str(self.path)),
+            dataset_name=DATASET,
+        )
+
+    def _discard(self, folder: Path) -> None:
+        """Delete a folder so that it is never there by half, wherever the process is killed."""
+        if folder.exists():
+            with self._named_failures():
+                aside = Path(tempfile.mkdtemp(prefix=_DISCARDED, dir=self._work))
+                folder.rename(aside / folder.name)
+            shutil.rmtree(aside, ignore_errors=True)
 
     def _try_pending(self) -> None:
         """Load what is pending; what nothing can load is fetched again, from the checkpoint."""
@@ -238,7 +264,7 @@ class Warehouse:
         except WarehouseError as failure:
             if will_pass(failure):
                 raise
-            self._tell("what an earlier run had left cannot be loaded, so it is read again")
+            self._tell(_UNLOADABLE)
             self._is_fetched = False
 
     def _load_pending(self) -> None:

@@ -166,7 +166,9 @@ def _flag(raw: Mapping[str, object], key: str) -> bool:
 
 def _whole(raw: Mapping[str, object], key: str) -> int | None:
     value = raw.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if -(2**63) <= value < 2**63 else None  # what a BIGINT holds
 
 
 def _options(raw: object) -> tuple[Option, ...]:

@@ -9,6 +9,7 @@ record has an id.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -62,6 +63,12 @@ _RESULTS = msgspec.json.Decoder(_Results)
 _OBJECT_OR_NULL = (b"{", b"n")
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANYTHING = msgspec.json.Decoder()
+MAX_DEPTH = 64
+"""So many objects and lists inside one another are always read. What is far deeper is refused, for
+each reader and writer of JSON gives up at a depth of its own."""
+_USUAL_RECORDS = 100
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
 # RecursionError: thousands of nested brackets.
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -70,8 +77,8 @@ def batch_envelope(body: bytes) -> BatchEnvelope:
     """The envelope of a batch answer, 200 and 207 alike.
 
     Raises:
-        UnreadableError: Not UTF-8, not a JSON object, or without a list of records with ids;
-            or the properties of a record are neither an object nor left out.
+        UnreadableError: Not UTF-8, not a JSON object, nested too deeply, or without a list of
+            records with ids; or the properties of a record are neither an object nor left out.
     """
     if not _is_utf8(body):  # the values stay undecoded, so nothing else would look
         raise UnreadableError("not UTF-8")
@@ -79,6 +86,7 @@ def batch_envelope(body: bytes) -> BatchEnvelope:
         envelope = _tolerant(_ENVELOPE, BatchEnvelope, body)
     except UnreadableError as exc:
         envelope = _tolerant(_ENVELOPE, BatchEnvelope, _readable(body, exc))
+    _check_depth(body, records=len(envelope.results))
     if not all(memoryview(record.properties)[:1] in _OBJECT_OR_NULL for record in envelope.results):
         raise UnreadableError("the `properties` of a record are no object")
     return envelope
@@ -91,7 +99,7 @@ def _readable(body: bytes, why: UnreadableError) -> bytes:
     value must not cost a whole batch.
     """
     try:
-        answer = json.loads(body)
+        answer = json.loads(body.decode())  # bytes could be UTF-16 or begin with a mark
         if not isinstance(answer["results"], list):
             raise why
         ids = [_without_values(record) for record in answer["results"]]
@@ -146,6 +154,7 @@ def daily_usage(body: bytes) -> list[DailyUsage]:
 def error_body(body: bytes) -> ErrorBody | None:
     """The body of an error, or None when it is not a JSON object (HTML, or empty)."""
     try:
+        _check_depth(body)
         return _tolerant(msgspec.json.Decoder(ErrorBody), ErrorBody, body)
     except UnreadableError:
         return None
@@ -178,6 +187,22 @@ def _why(exc: Exception) -> str:
     return "nested too deeply" if isinstance(exc, RecursionError) else str(exc)
 
 
+def _check_depth(body: bytes, *, records: int = 0) -> None:
+    # A record is an object that holds one: two brackets each, of which one record's are open at
+    # a time. So almost no body has enough brackets to be deep, and needs a closer look.
+    openers = body.count(b"{") + body.count(b"[")
+    if openers - 2 * min(records, _USUAL_RECORDS) > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+        raise UnreadableError("nested too deeply")
+
+
+def _depth(body: bytes) -> int:
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_TEXT.sub(b"", body)):
+        depth += 1 if bracket in b"{[" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _is_utf8(body: bytes) -> bool:
     if body.isascii():
         return True
@@ -199,9 +224,16 @@ def _by_field(kind: type[S], raw: dict[str, msgspec.Raw]) -> S:
         values[field.name] = (
             msgspec.json.decode(value, type=field.type)
             if field.required
-            else _loose(field.type, _ANYTHING.decode(value))
+            else _loose(field.type, _anything(value))
         )
     return kind(**values)
+
+
+def _anything(raw: msgspec.Raw) -> object:
+    try:
+        return _ANYTHING.decode(raw)
+    except msgspec.ValidationError:  # a number with thousands of digits, as it was written
+        return bytes(raw).decode()
 
 
 def _loose_struct(kind: type[S], value: object) -> S:

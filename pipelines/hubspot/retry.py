@@ -135,6 +135,6 @@ def retry_after_s(headers: Mapping[str, str], *, now: datetime | None = None) ->
 def _http_date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year or a zone of many digits overflows
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -145,7 +145,7 @@ class Sender:
         self._limits.observe(answer.headers, slot if window is self._limits.main else None)
         if answer.status == TOO_MANY_REQUESTS:
             self.usage.rate_limited += 1
-            window.slow_down(slot)
+            window.slow_down()
         return answer if answer.ok and not answer.is_html else answer.without(bearer.value)
 
     async def _reserve_reached(self, exchange: Exchange) -> str:

@@ -39,8 +39,9 @@ MARGIN_S = 0.005
 OTHERS_GROWTH = 1.1
 # A request is given up after 110 s. What is not given back by then was a killed process's.
 LEASE_S = 120.0
-# After a 429: so much of the limit is given up at least, and taken back in each period.
-STEP = 0.1
+# Places given up for each refused request, and the share of the limit taken back in a period.
+COST_OF_REFUSAL = 2
+TAKEN_BACK = 0.05
 # What other processes change is seen after this time at the latest.
 NAP_S = 1.0
 
@@ -51,11 +52,11 @@ Sleep = Callable[[float], Awaitable[object]]
 class Slot:
     """One place in a window, for one request. Use as `async with`."""
 
-    __slots__ = ("_window", "at", "place", "seen", "taken", "until")
+    __slots__ = ("_window", "at", "place", "seen", "until")
 
     def __init__(self, window: RollingWindow) -> None:
         self._window = window
-        self.place = self.taken = self.seen = 0
+        self.place = self.seen = 0
         self.at = self.until = 0.0
 
     async def __aenter__(self) -> Slot:
@@ -164,20 +165,17 @@ class RollingWindow:
             if others > 0:
                 cells[OTHERS] = max(cells[OTHERS], math.ceil(others * OTHERS_GROWTH))
 
-    def slow_down(self, slot: Slot) -> None:
-        """A request was refused: give up a tenth of the limit, or more, up to half of it.
+    def slow_down(self) -> None:
+        """A request was refused: one too many, for others may use the limit unseen.
 
-        So many that this request would not have been sent, since others whom no answer
-        has told of may use the limit too. After a period in which no request is refused,
-        and after each one more, a tenth is taken back.
+        It gives up two places, all refusals together no more than half of the limit, and
+        they are taken back little by little, a twentieth of the limit in a period. So many
+        refusals cost many places, and a single one next to nothing.
         """
         with self._places as cells:
-            if slot.at <= cells[SLOWED_AT]:
-                return  # sent before we were slower, so it says nothing new
             now = self._clock()
-            allowed = self._most(now)
-            wanted = max(min(allowed, slot.taken) - self._step(), allowed // 2, 1)
-            cells[GIVEN_UP] = self._bound(now) - wanted
+            bound = self._bound(now)
+            cells[GIVEN_UP] = min(self._given_up(now) + COST_OF_REFUSAL, bound - max(bound // 2, 1))
             cells[SLOWED_AT] = now
 
     def used_share(self) -> float:
@@ -205,8 +203,7 @@ class RollingWindow:
                 place = self._places.lease(now + self.period_s + LEASE_S)
                 if place is not None:
                     slot.place, slot.at, slot.until = place, now, cells[place]
-                    slot.taken = taken + 1
-                    slot.seen = slot.taken - int(cells[SENT])
+                    slot.seen = taken + 1 - int(cells[SENT])
                     return 0.0
             # Nothing is to be had sooner; a request under way frees its place a period from now.
             return min(self._places.first_free_at(), cells[OTHERS_UNTIL], now + NAP_S) - now
@@ -227,7 +224,8 @@ class RollingWindow:
 
     def _most(self, now: float) -> int:
         """Places that we may take together at this moment."""
-        most = min(self._bound(now) - self._given_up(now), self._stated - self._held(now))
+        given_up = math.ceil(self._given_up(now))
+        most = min(self._bound(now) - given_up, self._stated - self._held(now))
         # One place stays ours, or nothing would ever tell that the others are gone.
         return max(most, 1)
 
@@ -249,16 +247,11 @@ class RollingWindow:
             cells[OTHERS], cells[OTHERS_UNTIL] = 0, now + self.period_s
         return int(max(cells[OTHERS], cells[OTHERS_BEFORE]))
 
-    def _given_up(self, now: float) -> int:
-        """Places still given up for a 429 at this moment."""
+    def _given_up(self, now: float) -> float:
+        """Places still given up for refused requests at this moment."""
         cells = self._places.cells
-        if not cells[GIVEN_UP]:
-            return 0
-        periods = int((now - cells[SLOWED_AT]) // self.period_s)
-        return max(int(cells[GIVEN_UP]) - periods * self._step(), 0)
-
-    def _step(self) -> int:
-        return math.ceil(self.limit * STEP)
+        taken_back = (now - cells[SLOWED_AT]) / self.period_s * self.limit * TAKEN_BACK
+        return max(cells[GIVEN_UP] - taken_back, 0.0)
 
     async def _doze(self, wait_s: float) -> None:
         """Sleep, or less when a raised limit makes room."""

@@ -1,4 +1,4 @@
-"""Ratios against a floor, measured in one run: `python -m tests.bench [cpu|memory|limit|help]…`.
+"""Ratios against a floor, measured in one run: `python -m tests.bench [cpu|memory|limit|faults|help]…`.
 
 Each figure is of whole processes, start included, with the median of the rounds. The machine
 should have nothing else to do; the servers run on it too.
@@ -34,6 +34,7 @@ SMALL_RECORDS = 20_000
 LATENCY_MS = 120
 PROCESSES = (1, 2)
 WINDOWS = 8  # of 10 s, each used to the full
+FAULTS = ("503=0.01", "429-rolling=0.01")
 DEFINITIONS = 2  # requests for the properties, live and archived
 
 
@@ -158,7 +159,7 @@ def bench_limit(console: Console, folder: Path) -> None:
         table.add_column(column, justify="right")
     for processes in PROCESSES:
         accounts = _read_together(folder, processes)
-        seconds = max(one.ended for one in accounts) - min(one.began for one in accounts)
+        seconds = _seconds(accounts)
         least = (WINDOWS - 1) * 10 + LATENCY_MS / 1000
         table.add_row(
             "crm" if processes == 1 else f"{processes} processes on one token",
@@ -172,11 +173,36 @@ def bench_limit(console: Console, folder: Path) -> None:
     console.print(table)
 
 
-def _read_together(folder: Path, processes: int) -> list[Account]:
+def bench_faults(console: Console, folder: Path) -> None:
+    """Known ids under the limit while HubSpot fails at random, against the same without."""
+    folder.mkdir(exist_ok=True)
+    table = Table(title=f"Faults: {', '.join(FAULTS)}; {REQUESTS_PER_10S} requests / 10 s")
+    for column in ("", "requests", "seconds", "of the faultless rate", "429s"):
+        table.add_column(column, justify="right")
+    faultless = _seconds(_read_together(folder, 1))
+    accounts = _read_together(folder, 1, faults=FAULTS)
+    seconds = _seconds(accounts)
+    table.add_row("faultless", "", f"{faultless:.1f}", "100 %", "")
+    table.add_row(
+        "crm",
+        str(sum(one.requests for one in accounts)),
+        f"{seconds:.1f}",
+        f"{faultless / seconds:.1%}",
+        str(sum(one.rate_limited for one in accounts)),
+    )
+    table.caption = "target: at least 85 %"
+    console.print(table)
+
+
+def _seconds(accounts: Sequence[Account]) -> float:
+    return max(one.ended for one in accounts) - min(one.began for one in accounts)
+
+
+def _read_together(folder: Path, processes: int, faults: Sequence[str] = ()) -> list[Account]:
     """Read as many contacts as use the limit to the full, a part of them in each process."""
     contacts = (WINDOWS * REQUESTS_PER_10S - processes * DEFINITIONS) * 100
     ids = [str(i) for i in Portal.build(contacts=contacts, calls=0).records["contacts"].live]
-    with _simulated(contacts) as url, ExitStack() as running:
+    with _simulated(contacts, faults) as url, ExitStack() as running:
         readers = []
         for number in range(processes):
             path = folder / f"{number}.txt"
@@ -205,12 +231,13 @@ def _part(ids: Sequence[str], number: int, parts: int) -> Sequence[str]:
 
 
 @contextmanager
-def _simulated(contacts: int) -> Iterator[str]:
+def _simulated(contacts: int, faults: Sequence[str]) -> Iterator[str]:
     """The address of a simulator with HubSpot's limit, in a process of its own."""
     server = subprocess.Popen(
         (
             *(*CRM, "simulate", "--port", "0", "--contacts", str(contacts), "--calls", "0"),
             *("--latency-ms", str(LATENCY_MS), "--requests-per-10s", str(REQUESTS_PER_10S)),
+            *(part for fault in faults for part in ("--fault", fault)),
         ),
         stderr=subprocess.PIPE,
         text=True,
@@ -230,7 +257,13 @@ def bench_help(console: Console, folder: Path) -> None:  # noqa: ARG001
     console.print(f"crm --help: {seconds:.2f} s (target: under 0.4)")
 
 
-BENCHES = {"cpu": bench_cpu, "memory": bench_memory, "limit": bench_limit, "help": bench_help}
+BENCHES = {
+    "cpu": bench_cpu,
+    "memory": bench_memory,
+    "limit": bench_limit,
+    "faults": bench_faults,
+    "help": bench_help,
+}
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ from pipelines.errors import Interrupted
 from pipelines.progress import Silent
 from pipelines.settings import OBJECT_TYPES
 from pipelines.sync import sync
-from pipelines.warehouse import Warehouse
+from pipelines.warehouse import Warehouse, is_package_pending
 
 WAREHOUSE = "warehouse.duckdb"
 CHUNK = 100
@@ -378,3 +378,101 @@ def test_a_run_whose_sums_differ_is_read_anew_by_the_next(simulator, path, tmp_p
     assert done.returncode == 0, done.stderr
     truth = {int(record["id"]) for record in running.portal.truth("contacts")}
     assert {row[0] for row in rows(path, "select id from crm.contacts")} == truth
+
+
+# ---------------------------------------------------------------- a working folder with holes
+
+
+@pytest.fixture(scope="module")
+def tiny(shared_simulator):
+    """A portal that is read again and again."""
+    return shared_simulator(contacts=120, calls=30, seed=6)
+
+
+@pytest.fixture(scope="module")
+def read_once(tiny, tmp_path_factory):
+    """A folder with a warehouse that has been read in whole."""
+    folder = tmp_path_factory.mktemp("once")
+    synced(tiny, folder / WAREHOUSE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def read_in_part(tiny, tmp_path_factory):
+    """A folder with a warehouse whose run was killed when a package was about to be loaded."""
+    path = tmp_path_factory.mktemp("part") / WAREHOUSE
+    with small_chunks(tiny, path) as process:
+        jobs = "dlt/crm/load/normalized/*/new_jobs/contacts*"
+        wait_until(lambda: any(work_folder(path).glob(jobs)), what="a package is normalized")
+        process.kill()
+    assert is_package_pending(path)
+    return path.parent
+
+
+def without(hole, folder, place):
+    """A copy of a warehouse with a file or folder of dlt's removed."""
+    shutil.copytree(folder, place)
+    path = place / WAREHOUSE
+    target = work_folder(path) / "dlt" / hole
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    return path
+
+
+def holes(folder) -> list[str]:
+    """What dlt needs to find on disk, but for the rows that wait to be loaded."""
+    dlt = work_folder(folder / WAREHOUSE) / "dlt"
+    found = [path.relative_to(dlt).as_posix() for path in sorted(dlt.rglob("*"))]
+    others = ("/loaded/", "/extracted/", "/new_jobs/", "/.restore/")
+    return [name for name in found if not any(part in name for part in others)]
+
+
+def assert_read_in_whole(tiny, path, read_once) -> None:
+    synced(tiny, path)
+    assert_complete(path, dump(read_once / WAREHOUSE, without=BY_THE_CLOCK))
+
+
+def test_a_working_folder_that_dlt_cannot_read_is_made_anew(tiny, read_once, tmp_path):
+    """Left by a process killed while it deleted, it failed every later run, and `crm doctor`."""
+    path = without("crm/load/normalized", read_once, tmp_path / "copy")
+    left = work_folder(path) / "discarded-1" / "dlt" / "crm"
+    left.mkdir(parents=True)
+    (left / "state.json").touch()
+
+    found = crm("doctor", "--warehouse", path, cwd=tmp_path, simulator=tiny)
+
+    assert found.returncode == 0, found.stderr
+    assert {one.name for one in work_folder(path).iterdir()} == {"dlt", "lock"}
+    assert_read_in_whole(tiny, path, read_once)
+
+
+@pytest.mark.slow
+def test_whatever_of_the_working_folder_is_gone_the_next_run_completes(tiny, read_once, tmp_path):
+    """What it held can be read again."""
+    for number, hole in enumerate(holes(read_once)):
+        path = without(hole, read_once, tmp_path / str(number))
+        assert_read_in_whole(tiny, path, read_once)
+
+
+@pytest.mark.slow
+def test_whatever_of_a_pending_package_is_gone_the_next_run_completes(
+    tiny, read_once, read_in_part, tmp_path
+):
+    """It is loaded, or read again from the checkpoint before it."""
+    of_the_package = sorted({*holes(read_in_part)} - {*holes(read_once)})
+    assert of_the_package
+    for number, hole in enumerate(of_the_package):
+        path = without(hole, read_in_part, tmp_path / str(number))
+        assert_read_in_whole(tiny, path, read_once)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["crm/state.json", "crm/schemas/hubspot.schema.json"])
+def test_a_file_of_the_working_folder_that_was_cut_off_is_made_anew(
+    name, tiny, read_once, read_in_part, tmp_path
+):
+    """As a machine leaves it that lost its power."""
+    shutil.copytree(read_in_part, tmp_path / "copy")
+    path = tmp_path / "copy" / WAREHOUSE
+    (work_folder(path) / "dlt" / name).write_bytes(b'{"versi')
+
+    assert_read_in_whole(tiny, path, read_once)

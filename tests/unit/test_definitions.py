@@ -7,7 +7,7 @@ import random
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transforms.columns import RESERVED, Column, columns, kind_of
@@ -128,6 +128,19 @@ def test_option_without_a_value_is_left_out():
     raw = {"name": "p", "options": [{"label": "x"}, "a", {"value": ""}, {"value": 5}]}
 
     assert Property.of(raw).options == (Option(""),)
+
+
+@given(st.integers())
+@example(2**63)
+@example(2**63 - 1)
+@example(-(2**63) - 1)
+@example(10**5000)
+def test_an_order_that_no_bigint_holds_is_null(number: int):
+    prop = Property.of({"name": "p", "displayOrder": number, "options": [
+        {"value": "a", "displayOrder": number}]})  # fmt: skip
+
+    expected = number if -(2**63) <= number < 2**63 else None
+    assert prop.display_order == prop.options[0].display_order == expected
 
 
 @pytest.mark.parametrize("raw", [{}, {"name": None}, {"name": ""}, {"name": 5}], ids=repr)

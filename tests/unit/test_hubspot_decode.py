@@ -196,6 +196,65 @@ def test_every_record_of_a_readable_answer_has_a_row(records, is_ascii):
     ]
 
 
+def test_a_byte_order_mark_is_refused_here_as_it_is_where_rows_are_made():
+    """Accepted here and refused there, one odd answer would end a run with a traceback."""
+    text = body(REFERENCE).decode()
+    for raw in (text.encode("utf-8-sig"), text.encode("utf-16"), text.encode("utf-16-le")):
+        with pytest.raises(decode.UnreadableError):
+            decode.batch_envelope(raw)
+
+
+def nested(depth: int, opener: str, *, records: int = 1) -> bytes:
+    """An answer with one value so deep, among some records."""
+    value = {"[": "[" * depth + "]" * depth, "{": '{"a":' * depth + "1" + "}" * depth}[opener]
+    ones = [f'{{"id":"{n}","properties":{{"a":{value if n == 0 else 1}}}}}' for n in range(records)]
+    return f'{{"results":[{",".join(ones)}]}}'.encode()
+
+
+@pytest.mark.parametrize("opener", ["[", "{"])
+@pytest.mark.parametrize("records", [1, 100])
+@pytest.mark.parametrize("depth", [1, 40, 90, 163, 300, 600, 990, 100_000])
+def test_a_deep_value_is_refused_here_or_read_where_rows_are_made(depth, records, opener):
+    """Each reader of JSON gives up at a depth of its own."""
+    raw = nested(depth, opener, records=records)
+    try:
+        decode.batch_envelope(raw)
+    except decode.UnreadableError:
+        assert depth > decode.MAX_DEPTH - 4  # of the answer itself
+        return
+
+    assert depth <= decode.MAX_DEPTH
+    assert raw_records([raw], ["a"])["a"].str.len_chars()[0] >= 2 * depth
+
+
+def test_brackets_inside_texts_are_no_nesting():
+    """Calls hold HTML and code; a text of brackets is as flat as any."""
+    text = "[{" * 500 + '\\"[' * 50
+    raw = body({"results": [{"id": "1", "properties": {"a": text}}]})
+
+    assert [record.id for record in decode.batch_envelope(raw).results] == ["1"]
+    assert raw_records([raw], ["a"])["a"].to_list() == [text]
+
+
+def test_a_deep_cause_of_an_error_is_not_kept():
+    """It would be written as JSON into `errors`, and the writer gives up too."""
+    deep = "[" * 600 + "]" * 600
+
+    assert decode.error_body(f'{{"message":"no","context":{deep}}}'.encode()) is None
+    with pytest.raises(decode.UnreadableError, match="deep"):
+        decode.batch_envelope(f'{{"results":[],"errors":[{{"context":{deep}}}]}}'.encode())
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 5000, "1e400", '"' + "9" * 5000 + '"'])
+def test_a_number_that_no_parser_takes_costs_no_record(number):
+    envelope = decode.batch_envelope(
+        f'{{"results":[{{"id":"1"}}],"numErrors":{number},"links":{number}}}'.encode()
+    )
+
+    assert [record.id for record in envelope.results] == ["1"]
+    assert envelope.num_errors is None
+
+
 def test_all_but_results_may_be_absent():
     envelope = decode.batch_envelope(b'{"results":[]}')
 

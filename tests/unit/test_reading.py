@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import polars as pl
 import pytest
+from hubspot_server import Reply, client_for, served
 
 from pipelines.errors import ConfigError
-from pipelines.reading import PROPERTIES, PROPERTY_OPTIONS, Reading, selected
+from pipelines.reading import PROPERTIES, PROPERTY_OPTIONS, Reading, reading_of, selected
 from pipelines.settings import ObjectSettings
 from transforms.columns import columns
 from transforms.definitions import Kind, Option, Property
-from transforms.records import raw_schema
+from transforms.records import ENVELOPE, raw_records, raw_schema
 
 DEFINITIONS = (
     Property("amount", label="Amount", type="number", field_type="number"),
@@ -178,3 +180,47 @@ def test_json_columns_are_those_of_lists():
     many = Property("tags", type="enumeration", field_type="checkbox")
 
     assert reading(chosen=(many, DEFINITIONS[1])).json_columns == ("tags",)
+
+
+# ---------------------------------------------------------------- odd definitions
+
+
+def reading_from(*definitions: object) -> Reading:
+    """What to read when HubSpot defines this, and the same again as archived."""
+
+    async def run() -> Reading:
+        reply = Reply(200, {"results": list(definitions)})
+        async with served(reply) as server, client_for(server.url) as client:
+            return await reading_of(client, "contacts", ObjectSettings(), {})
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", [7, None, "", ["a"], {"a": 1}, True], ids=repr)
+def test_a_definition_whose_name_is_no_text_is_left_out(name):
+    """Nothing can be asked for by it, and the others can."""
+    reading = reading_from({"name": name, "type": "string"}, {"name": "email"}, {})
+
+    assert reading.properties == ("email",)
+
+
+@pytest.mark.parametrize("name", list(ENVELOPE))
+def test_a_property_called_like_a_column_of_the_raw_frame_is_listed_and_not_read(name):
+    """One name cannot be two columns; the id of a record comes first."""
+    reading = reading_from({"name": name, "type": "string"}, {"name": "email"})
+    body = json.dumps({"results": [{"id": "7", "properties": {name: "x", "email": "a"}}]}).encode()
+
+    frame = raw_records([body], reading.properties)
+
+    assert frame.select("@id", "email").rows() == [("7", "a")]
+    listed = {row["name"]: row["column_name"] for row in reading.properties_table().to_pylist()}
+    assert listed == {name: None, "email": "email"}
+
+
+def test_an_order_beyond_64_bits_is_null():
+    """Of a property and of an option alike."""
+    option = {"value": "a", "displayOrder": -(2**63) - 1}
+    reading = reading_from({"name": "p", "displayOrder": 2**63, "options": [option]})
+
+    assert reading.properties_table()["display_order"].to_pylist() == [None]
+    assert reading.options_table()["display_order"].to_pylist() == [None]

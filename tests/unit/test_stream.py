@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ import pytest
 from pipelines.discovery import IdPage
 from pipelines.errors import Interrupted, TransientError
 from pipelines.stream import Bounds, chunked, until
-from pipelines.thread import Fetch, Room
+from pipelines.thread import Fetch, Room, SharedLoop
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,13 @@ def test_without_a_stop_every_batch_comes():
 # ---------------------------------------------------------------- the thread
 
 
-def test_the_stream_goes_on_as_far_as_there_is_room():
+@pytest.fixture(params=["a loop of its own", "a shared loop"])
+def shared(request):
+    """What `Fetch` is given to run in."""
+    return SharedLoop() if request.param == "a shared loop" else None
+
+
+def test_the_stream_goes_on_as_far_as_there_is_room(shared):
     """A kill loses no more than that, and memory holds no more."""
     begun = []
 
@@ -218,7 +225,7 @@ def test_the_stream_goes_on_as_far_as_there_is_room():
             yield number
 
     found, ahead = [], []
-    with Fetch(stream, room=200) as fetch:
+    with Fetch(stream, room=200, shared=shared) as fetch:
         for item in fetch:
             found.append(item)
             ahead.append(len(begun) - len(found))
@@ -268,7 +275,7 @@ def test_nothing_is_begun_beyond_the_room():
     assert asyncio.run(run()) == ([True, True, False, False], [True, True, True, False])
 
 
-def test_a_failure_is_raised_after_the_items_before_it():
+def test_a_failure_is_raised_after_the_items_before_it(shared):
     """In the consumer's thread, where somebody can handle it."""
 
     async def stream(_room):
@@ -278,7 +285,7 @@ def test_a_failure_is_raised_after_the_items_before_it():
     found = []
 
     def consume() -> None:
-        with Fetch(stream, room=100) as fetch:
+        with Fetch(stream, room=100, shared=shared) as fetch:
             found.extend(fetch)
 
     with pytest.raises(TransientError, match="no answer"):
@@ -287,7 +294,7 @@ def test_a_failure_is_raised_after_the_items_before_it():
 
 
 @pytest.mark.parametrize("is_waiting", [True, False], ids=["for room", "for nothing"])
-def test_leaving_early_ends_the_thread_and_closes_the_stream(is_waiting):
+def test_leaving_early_ends_the_thread_and_closes_the_stream(is_waiting, shared):
     """A failed load must not leave a thread behind that goes on asking HubSpot."""
     closed = threading.Event()
 
@@ -299,33 +306,66 @@ def test_leaving_early_ends_the_thread_and_closes_the_stream(is_waiting):
         finally:
             closed.set()
 
-    before = threading.active_count()
-    with Fetch(stream, room=100) as fetch:
+    with Fetch(stream, room=100, shared=shared) as fetch:
         assert next(iter(fetch)) == 0
 
     assert closed.wait(5)
-    assert threading.active_count() == before
+    assert "fetch" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_leaving_at_once_ends_the_thread_too():
+def test_leaving_at_once_ends_the_thread_too(shared):
     """Before the stream has begun."""
 
     async def stream(_room):
         yield await asyncio.Event().wait()
 
-    before = threading.active_count()
-    with Fetch(stream, room=100):
+    with Fetch(stream, room=100, shared=shared):
         pass
 
-    assert threading.active_count() == before
+    assert "fetch" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_what_is_taken_after_the_end_is_no_error():
+def test_what_is_taken_after_the_end_is_no_error(shared):
     """The last chunk is on disk when the thread has long ended."""
 
     async def stream(_room):
         yield 1
 
-    with Fetch(stream, room=100) as fetch:
+    with Fetch(stream, room=100, shared=shared) as fetch:
         assert list(fetch) == [1]
         fetch.taken(100)
+
+
+def test_streams_in_a_shared_loop_may_wait_for_each_other():
+    """As two resources of one source do for a place in the limit; dlt takes turns with them."""
+    turn, shared = asyncio.Lock(), SharedLoop()
+
+    async def stream(_room):
+        for number in range(20):
+            async with turn:
+                await asyncio.sleep(0)
+            yield number
+
+    with (
+        Fetch(stream, room=100, shared=shared) as one,
+        Fetch(stream, room=100, shared=shared) as other,
+    ):
+        assert list(zip(one, other, strict=True)) == [(number, number) for number in range(20)]
+
+
+def test_a_shared_loop_ends_with_what_holds_it():
+    """A source that nobody has any more leaves no thread behind."""
+    before = set(threading.enumerate())
+    shared = SharedLoop()
+    (thread,) = set(threading.enumerate()) - before
+
+    async def stream(_room):
+        yield 1
+
+    with Fetch(stream, room=100, shared=shared) as fetch:
+        assert list(fetch) == [1]
+    del fetch, shared
+    gc.collect()
+    thread.join(5)
+
+    assert not thread.is_alive()
