@@ -1,4 +1,6 @@
-"""A process that reads known ids: `python -m tests.bench.known_ids URL FILE`, an id a line.
+"""A process that reads known ids: `python -m tests.bench.known_ids URL FILE SECONDS`, an id a line.
+
+It stops after so many seconds, when there are ids left.
 
 It says `ready`, begins on a line of input, and prints its account as JSON.
 """
@@ -6,6 +8,7 @@ It says `ready`, begins on a line of input, and prints its account as JSON.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import threading
@@ -14,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pipelines.errors import Interrupted
 from pipelines.fetching import Fetcher, Start
 from pipelines.progress import Counters
 from pipelines.settings import Settings
@@ -30,34 +34,40 @@ class Account:
     ended: float
     requests: int
     rate_limited: int
+    records: int
 
 
-async def read(url: str, ids: Sequence[str]) -> Account:
+async def read(url: str, ids: Sequence[str], seconds: float) -> Account:
     """Read these contacts as a run does, and land nothing."""
+    counters, stop = Counters("contacts"), threading.Event()
+    timer = threading.Timer(seconds, stop.set)
     fetcher = Fetcher(
         Settings(access_token="bench", base_url=url, requests_per_10s=REQUESTS_PER_10S),
         run_ids={"contacts": "bench"},
         starts={"contacts": Start()},
         known={"contacts": {}},
-        counters={"contacts": Counters("contacts")},
-        stop=threading.Event(),
+        counters={"contacts": counters},
+        stop=stop,
         ids={"contacts": ids},
     )
     requests, limited = 0, 0
     began = time.monotonic()
-    async for fetched in fetcher.stream(Room(len(ids))):
-        limited = fetched.usage.rate_limited
-        requests = fetched.usage.requests
-    return Account(began, time.monotonic(), requests, limited)
+    timer.start()
+    with contextlib.suppress(Interrupted):
+        async for fetched in fetcher.stream(Room(len(ids))):
+            limited = fetched.usage.rate_limited
+            requests = fetched.usage.requests
+    timer.cancel()
+    return Account(began, time.monotonic(), requests, limited, counters.read)
 
 
 def main() -> None:
     """Read the ids of the file."""
-    url, path = sys.argv[1:]
+    url, path, seconds = sys.argv[1:]
     ids = Path(path).read_text(encoding="utf-8").split()
     print("ready", flush=True)
     sys.stdin.readline()
-    print(json.dumps(asdict(asyncio.run(read(url, ids)))), flush=True)
+    print(json.dumps(asdict(asyncio.run(read(url, ids, float(seconds))))), flush=True)
 
 
 if __name__ == "__main__":
