@@ -139,6 +139,8 @@ class Canned(asyncio.Protocol):
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=utf-8\r\n"
             b"X-HubSpot-RateLimit-Max: 1000000\r\nX-HubSpot-RateLimit-Remaining: 999999\r\n"
             b"X-HubSpot-RateLimit-Interval-Milliseconds: 10000\r\n"
+            b"X-HubSpot-RateLimit-Daily: 1000000\r\n"
+            b"X-HubSpot-RateLimit-Daily-Remaining: 999999\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(answer), answer)
         )
 
