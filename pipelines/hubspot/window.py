@@ -45,6 +45,9 @@ TAKEN_BACK = 0.05
 # What other processes change is seen after this time at the latest.
 NAP_S = 1.0
 
+# Answers are written down after this time at the latest.
+SETTLE_S = 0.05
+
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[object]]
 
@@ -107,6 +110,8 @@ class RollingWindow:
         self._sleep = sleep
         self._turn = asyncio.Lock()
         self._alarm: asyncio.Future[object] | None = None
+        self._answered: list[tuple[Slot, float]] = []
+        self._settling: asyncio.TimerHandle | None = None
         self._sent = 0
         self._started_at: float | None = None
         self._allowed = 0.0  # requests allowed before the present limit held
@@ -138,9 +143,26 @@ class RollingWindow:
 
     def release(self, slot: Slot) -> None:
         """The answer is here, or will never come: the place is free a period from now."""
+        self._answered.append((slot, self._clock() + self.period_s + MARGIN_S))
+        if self._settling is None:
+            self._settling = asyncio.get_running_loop().call_later(SETTLE_S, self._settle_soon)
+
+    def _settle_soon(self) -> None:
         with self._places:
-            free_at = self._clock() + self.period_s + MARGIN_S
+            self._settle()
+
+    def _settle(self) -> None:
+        """Write down what was answered; inside the lock.
+
+        With the next request, or soon: each time the lock is taken, a busy process waits for
+        its other threads.
+        """
+        for slot, free_at in self._answered:
             self._places.give_back(slot.place, slot.until, free_at)
+        self._answered.clear()
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
 
     def resize(self, limit: int, period_s: float) -> None:
         """Another limit from now on, for all who share the places."""
@@ -159,10 +181,10 @@ class RollingWindow:
         whatever else is gone, others took. Never too many, so we alone are never slowed
         down.
         """
-        with self._places as cells:
-            others = self._stated - remaining - (slot.seen + int(cells[SENT]))
-            self._held(self._clock())
-            if others > 0:
+        others = self._stated - remaining - (slot.seen + int(self._places.cells[SENT]))
+        if others > 0:
+            with self._places as cells:
+                self._held(self._clock())
                 cells[OTHERS] = max(cells[OTHERS], math.ceil(others * OTHERS_GROWTH))
 
     def slow_down(self) -> None:
@@ -196,6 +218,7 @@ class RollingWindow:
     def _take(self, slot: Slot) -> float:
         """Take a place for `slot`; or else the seconds until one may be free."""
         with self._places as cells:
+            self._settle()
             now = self._clock()
             taken = self._places.taken(now)
             self._learn()

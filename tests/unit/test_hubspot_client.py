@@ -381,7 +381,7 @@ RATE_LIMIT = {
 }
 
 
-@pytest.mark.parametrize(("name", "slower"), [("main", 50), ("search", 2)])
+@pytest.mark.parametrize(("name", "slower"), [("main", 98), ("search", 3)])
 def test_a_429_slows_the_limit_down_that_it_is_about(name, slower):
     async def read_or_search(client):
         if name == "main":
