@@ -157,7 +157,7 @@ class Hydrator:
     async def _is_answering(self, tally: Tally, archived: bool) -> bool:  # noqa: FBT001  (as asked)
         """Whether HubSpot answers such requests at all, so that it must be the ids."""
         try:
-            answer = await self._batch_read([self._witness], archived=archived, is_part=True)
+            answer = await self._batch_read([self._witness], archived=archived, is_part=False)
         except (AuthError, DailyLimitError):
             raise
         except HubSpotError as failure:

@@ -73,7 +73,6 @@ def test_no_command_gives_a_secret_away_under_any_fault(
         ("sync", "--verbose", "--warehouse", WAREHOUSE),
         ("retry", "--verbose", "--log-format", "json", "--warehouse", WAREHOUSE),
         ("doctor", "--verbose", "--warehouse", WAREHOUSE),
-        ("errors", "--verbose", "--warehouse", WAREHOUSE),
     ]
 
     printed = ""
