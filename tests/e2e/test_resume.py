@@ -130,7 +130,9 @@ def packages_landed(path) -> int:
 @pytest.mark.parametrize(
     ("place", "after"),
     [
-        pytest.param("normalize/extracted/*", 0, id="first package extracted"),
+        pytest.param(
+            "normalize/extracted/*", 0, id="first package extracted", marks=pytest.mark.slow
+        ),
         pytest.param("normalize/extracted/*", 2, id="extracted", marks=pytest.mark.slow),
         pytest.param("load/new/*", 1, id="being normalized", marks=pytest.mark.slow),
         pytest.param(
@@ -164,7 +166,11 @@ def test_killed_at_each_step_of_a_load_package(place, after, still, undisturbed,
 
 
 @pytest.mark.parametrize(
-    "left", [pytest.param(None, id="whole"), pytest.param("schema.json", id="half deleted")]
+    "left",
+    [
+        pytest.param(None, id="whole", marks=pytest.mark.slow),
+        pytest.param("schema.json", id="half deleted"),
+    ],
 )
 def test_killed_before_dlt_deleted_what_it_had_normalized(left, still, undisturbed, path, tmp_path):
     """A package is in two places for a moment; every later run would fail on that for ever.

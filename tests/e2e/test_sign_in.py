@@ -93,7 +93,8 @@ def assert_told_nowhere(portal, tmp_path, *texts):
 
 
 @pytest.mark.parametrize(
-    "version", ["v3", pytest.param("2026-03", marks=pytest.mark.slow), "2026-09"]
+    "version",
+    ["v3", *(pytest.param(dated, marks=pytest.mark.slow) for dated in ("2026-03", "2026-09"))],
 )
 def test_a_sync_signs_in_once_while_its_token_is_good(version, portal_of, tmp_path):
     """With the three settings and nothing else."""
@@ -107,7 +108,7 @@ def test_a_sync_signs_in_once_while_its_token_is_good(version, portal_of, tmp_pa
     assert_told_nowhere(portal, tmp_path, done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize("requests", [1, 2])
+@pytest.mark.parametrize("requests", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_tokens_that_live_for_a_request_or_two_are_enough(requests, portal_of, tmp_path):
     """One refresh for each expiry, and each request that was refused is sent again once."""
     portal = portal_of(requests)
