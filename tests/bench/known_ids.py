@@ -1,6 +1,6 @@
-"""A process that reads known ids: `python -m tests.bench.known_ids URL FILE SECONDS`, an id a line.
+"""A process that reads known ids: `python -m tests.bench.known_ids URL FILE [SECONDS]`.
 
-It stops after so many seconds, when there are ids left.
+The file has an id a line; it stops after so many seconds, when there are ids left.
 
 It says `ready`, begins on a line of input, and prints its account as JSON.
 """
@@ -24,6 +24,7 @@ from pipelines.settings import Settings
 from pipelines.thread import Room
 
 REQUESTS_PER_10S = 190
+LONG_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,12 @@ async def read(url: str, ids: Sequence[str], seconds: float) -> Account:
 
 def main() -> None:
     """Read the ids of the file."""
-    url, path, seconds = sys.argv[1:]
+    url, path, *rest = sys.argv[1:]
+    seconds = float(rest[0]) if rest else LONG_S
     ids = Path(path).read_text(encoding="utf-8").split()
     print("ready", flush=True)
     sys.stdin.readline()
-    print(json.dumps(asdict(asyncio.run(read(url, ids, float(seconds))))), flush=True)
+    print(json.dumps(asdict(asyncio.run(read(url, ids, seconds)))), flush=True)
 
 
 if __name__ == "__main__":

@@ -125,10 +125,10 @@ def assert_explained(path, truth) -> None:
     for object_type in OBJECT_TYPES:
         if not columns_of(path, object_type):
             continue
-        kept = sorted(columns_of(truth, object_type).keys() - BY_THE_CLOCK)
+        kept = sorted(columns_of_truth(truth, object_type).keys() - BY_THE_CLOCK)
         found = cells_of(path, object_type, tuple(kept))
         assert found.items() <= of_truth(truth, object_type, tuple(kept)).items()
-        others = columns_of(path, object_type).keys() - columns_of(truth, object_type).keys()
+        others = columns_of(path, object_type).keys() - columns_of_truth(truth, object_type).keys()
         for name in others:
             assert rows(path, f'select count("{name}") from crm.{object_type}') == [(0,)]
 
@@ -138,7 +138,9 @@ def cells_of(path, object_type: str, names: tuple[str, ...]):
     return {row[0]: row for row in rows(path, f"select {cells} from crm.{object_type}")}
 
 
-of_truth = functools.cache(cells_of)  # the undisturbed file does not change
+# The undisturbed file does not change.
+of_truth = functools.cache(cells_of)
+columns_of_truth = functools.cache(columns_of)
 
 
 @functools.cache
@@ -158,7 +160,8 @@ def extra_columns(path, truth) -> set[str]:
     return {
         name
         for object_type in OBJECT_TYPES
-        for name in columns_of(path, object_type).keys() - columns_of(truth, object_type).keys()
+        for name in columns_of(path, object_type).keys()
+        - columns_of_truth(truth, object_type).keys()
     }
 
 
@@ -223,7 +226,7 @@ def test_nothing_is_lost_under_a_mix_of_faults(seed, simulator, large, tmp_path)
     """Two to six faults at once, each of a random share."""
     chance = random.Random(f"mix {seed}")
     names = chance.sample(MIXED, chance.randint(2, 6))
-    faults = [Fault(name, share=share_of(name, chance.uniform(0.01, 0.1))) for name in names]
+    faults = [Fault(name, share=share_of(name, chance.uniform(0.05, 0.25))) for name in names]
 
     injected = check(simulator, large, tmp_path / "warehouse.duckdb", *faults, seed=seed)
 
