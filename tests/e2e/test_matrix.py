@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import random
 import threading
 from collections.abc import Awaitable
@@ -44,7 +45,7 @@ REFUSES_FOR_GOOD = {"poison", "errors-in-200", "all-missing"}
 """With 400, or by saying again and again that there is no such record."""
 ANSWER_S = 1.5
 """More than any answer takes here, so that those that never come are soon given up."""
-HURRY = 20
+HURRY = 40
 
 
 def hurried(seconds: float) -> Awaitable[None]:
@@ -79,15 +80,19 @@ def undisturbed(size, start, tmp_path_factory):
 def ran(simulator, path, command):
     """A command in this process; nothing but a failure of HubSpot's may end it early."""
     object_types = [name for name in OBJECT_TYPES if simulator.portal.records[name].live]
-    with Warehouse(path) as warehouse:
-        outcome = command(
-            settings_for(simulator),
-            warehouse,
-            object_types,
-            view=Silent(),
-            stop=threading.Event(),
-            bounds=Bounds(retry=QUICK, answer_s=ANSWER_S),
-        )
+    gc.freeze()  # as in `synced`: what pytest holds is no garbage
+    try:
+        with Warehouse(path) as warehouse:
+            outcome = command(
+                settings_for(simulator),
+                warehouse,
+                object_types,
+                view=Silent(),
+                stop=threading.Event(),
+                bounds=Bounds(retry=QUICK, answer_s=ANSWER_S),
+            )
+    finally:
+        gc.unfreeze()
     assert outcome is None or outcome.failure is None or isinstance(outcome.failure, HubSpotError)
     return outcome
 
