@@ -94,7 +94,9 @@ class Hydrator:
         except HubSpotError as failure:
             tally.requests.append(self._rows.failed(failure, inputs=len(ids)))
             # No id is blamed, and no batch split, for what fails whatever the ids.
-            if (len(ids) == 1 or not is_part) and not await self._is_answering(tally, archived):
+            if (len(ids) == 1 or not is_part) and not await self._is_answering(
+                tally, archived=archived
+            ):
                 raise
             if len(ids) == 1:
                 tally.fail([self._rows.refused_id(ids[0], failure)])
@@ -154,7 +156,7 @@ class Hydrator:
         part.requests.append(self._rows.answered(answer, inputs=1, results=0))
         return again.unasked == {winner}
 
-    async def _is_answering(self, tally: Tally, archived: bool) -> bool:  # noqa: FBT001  (as asked)
+    async def _is_answering(self, tally: Tally, *, archived: bool) -> bool:
         """Whether HubSpot answers such requests at all, so that it must be the ids."""
         try:
             answer = await self._batch_read([self._witness], archived=archived, is_part=False)

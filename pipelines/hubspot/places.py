@@ -27,7 +27,7 @@ if sys.platform != "win32":
     import fcntl
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    pass
 
 MAX_PLACES: Final = 10_000
 MAX_UNDER_WAY: Final = 1024
@@ -92,13 +92,8 @@ class Places:
         self._lock.__enter__()
         return self.cells
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._lock.__exit__(exc_type, exc, traceback)
+    def __exit__(self, *_: object) -> None:
+        self._lock.__exit__(None, None, None)
 
     def taken(self, now: float) -> int:
         """How many are taken at this moment."""

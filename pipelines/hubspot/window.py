@@ -31,7 +31,7 @@ from pipelines.hubspot.places import (
 )
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    pass
 
 # Timers and clocks on both sides are good to about a millisecond.
 MARGIN_S = 0.005
@@ -66,12 +66,7 @@ class Slot:
         await self._window.acquire(self)
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._window.release(self)
 
 
