@@ -1,8 +1,10 @@
 """A portal behind a real HTTP server, for every end-to-end test."""
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -18,6 +20,35 @@ from pipelines.simulator.server import serve
 TOKEN = "pat-na1-11111111-2222-3333-4444-555555555555"
 
 
+class Door:
+    """Stands before the simulator; lets batch/reads through until so many have passed.
+
+    The others wait until it is opened, so that a test can do something in mid-run.
+    """
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+        self._open = threading.Event()
+        self._left: float = float("inf")
+
+    def close_after(self, batch_reads: int) -> None:
+        """Let so many more through."""
+        self._open.clear()
+        self._left = batch_reads
+
+    def open(self) -> None:
+        """Let everything through, what waits too."""
+        self._left = float("inf")
+        self._open.set()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"].endswith("/batch/read"):
+            self._left -= 1
+            if self._left < 0:
+                await asyncio.to_thread(self._open.wait)
+        await self._application(scope, receive, send)
+
+
 @dataclass(frozen=True)
 class Simulator:
     """A running simulator; the portal may be changed while it runs."""
@@ -29,6 +60,7 @@ class Simulator:
     oauth: OAuth
     token: str = TOKEN
     api_version: str = DEFAULT_API_VERSION
+    door: Door = field(default_factory=lambda: Door(None))
 
     @property
     def headers(self) -> dict[str, str]:
@@ -54,7 +86,9 @@ def starter(default_version: str) -> Iterator[Callable[..., Simulator]]:
                 options = {"versions": [api_version], **options}
             portal = portal or Portal.build(contacts=contacts, calls=calls, seed=seed)
             application = app(portal, **{"token": TOKEN, "requests_per_10s": 10_000, **options})
-            base_url = running.enter_context(serve(application))
+            door = Door(application)
+            base_url = running.enter_context(serve(door))
+            running.callback(door.open)  # before the server stops, which waits for every answer
             state = application.state
             return Simulator(
                 base_url,
@@ -63,6 +97,7 @@ def starter(default_version: str) -> Iterator[Callable[..., Simulator]]:
                 state.limits,
                 state.oauth,
                 api_version=api_version,
+                door=door,
             )
 
         yield start

@@ -362,7 +362,8 @@ def test_an_error_that_nobody_expected_is_one_line_and_closes_the_run(still, pat
 @pytest.mark.slow
 def test_a_run_whose_sums_differ_is_read_anew_by_the_next(simulator, path, tmp_path):
     """Going on from its last chunk, the next run would call itself complete without the rows."""
-    running = simulator(contacts=580, calls=5, latency_ms=700)
+    running = simulator(contacts=580, calls=5)
+    running.door.close_after(batch_reads=1)
     command = (*SMALL_CHUNKS, path, 100, 30, "contacts")
 
     def rows_deleted() -> bool:
@@ -375,6 +376,7 @@ def test_a_run_whose_sums_differ_is_read_anew_by_the_next(simulator, path, tmp_p
 
     with started(*command, cwd=tmp_path, simulator=running) as process:
         wait_until(rows_deleted, what="somebody deletes the first rows")
+        running.door.open()
         _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 4, errors

@@ -313,7 +313,8 @@ def test_a_warehouse_opened_elsewhere_in_mid_run_ends_with_5_and_keeps_the_data(
     mode, simulator, path, tmp_path
 ):
     """The load fails at once with a lock error; what was fetched is loaded first next time."""
-    running = simulator(contacts=280, calls=5, latency_ms=700)
+    running = simulator(contacts=280, calls=5)
+    running.door.close_after(batch_reads=1)
     for record_id in live(running.portal, 280)[::20]:  # so that every chunk has rows of `errors`
         running.portal.update("contacts", record_id, {"property_date": "tomorrow"})
     command = (*SMALL_CHUNKS, path, 100)
@@ -321,6 +322,7 @@ def test_a_warehouse_opened_elsewhere_in_mid_run_ends_with_5_and_keeps_the_data(
     with started(*command, 0.3, "contacts", cwd=tmp_path, simulator=running) as process:
         wait_until_landed(path)
         with held_open(path, mode) as holder:
+            running.door.open()
             _, errors = process.communicate(timeout=60)
             landed = len(rows(path, "from crm.contacts")) if mode == "read-only" else None
             let_go(holder)
@@ -346,11 +348,13 @@ def test_a_warehouse_opened_elsewhere_in_mid_run_ends_with_5_and_keeps_the_data(
 @pytest.mark.slow
 def test_a_warehouse_released_in_time_is_waited_for(simulator, path, tmp_path):
     """An analyst's query of some seconds must not fail the nightly run."""
-    running = simulator(contacts=580, calls=5, latency_ms=700)
+    running = simulator(contacts=580, calls=5)
+    running.door.close_after(batch_reads=1)
     command = (*SMALL_CHUNKS, path, 100, 30, "contacts")
     with started(*command, cwd=tmp_path, simulator=running) as process:
         wait_until_landed(path)
         with held_open(path) as holder:
+            running.door.open()
             told = next(line for line in process.stderr if "waiting for" in line)
             let_go(holder)
         _, errors = process.communicate(timeout=60)
@@ -363,11 +367,13 @@ def test_a_warehouse_released_in_time_is_waited_for(simulator, path, tmp_path):
 @pytest.mark.slow
 def test_a_second_crm_on_the_same_warehouse_stops_with_one_line(simulator, path, tmp_path):
     """Two runs that load in turns would delete each other's rows."""
-    running = simulator(contacts=150, calls=5, latency_ms=300)
+    running = simulator(contacts=150, calls=5)
+    running.door.close_after(batch_reads=1)
     command = (*SMALL_CHUNKS, path, 100, 10, "contacts")
     with started(*command, cwd=tmp_path, simulator=running) as process:
         wait_until(lambda: running.statistics.requests["batch_read"], what="the first run reads")
         done = crm("sync", "--warehouse", path, "--wait", 0, cwd=tmp_path, simulator=running)
+        running.door.open()
         _, errors = process.communicate(timeout=60)
 
     assert_one_line(done, 5, "another crm", str(path))
