@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from pipelines.discovery import IdPage
 from pipelines.errors import IncompleteError
 from pipelines.hubspot.client import BatchAnswer
+from pipelines.idpages import IdPage
 from pipelines.ledger import BatchRow, ErrorRow
 
 MERGE_PROPERTIES = ("hs_merged_object_ids", "hs_calculated_merged_vids", "hs_all_contact_vids")

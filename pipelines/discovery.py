@@ -2,40 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+import contextlib
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
+from typing import Final, cast
 
 from pipelines.errors import TerminalError
 from pipelines.hubspot.client import MAX_BATCH_READ, HubSpotClient
-
-EMPTY_PAGES: Final = 100
-"""So many pages without an id, one after the other, are no list any more."""
+from pipelines.idpages import IdPage, number_of
+from pipelines.keyset import Listing, OutOfOrderError, Searching, Source, Window
+from pipelines.ranges import WORTH_SPLITTING, IdRange, Ranges, ranges_in
+from pipelines.side_by_side import EMPTY_PAGES, Search, endless, in_ranges
 
 _BEFORE_THE_FIRST: Final = "0"  # no record has this id
-_BIGINT_DIGITS: Final = 19
 
 
-@dataclass(frozen=True, slots=True)
-class IdPage:
-    """Ids for one batch/read, at most 100 and without repeats.
+async def discovered(
+    client: HubSpotClient,
+    object_type: str,
+    *,
+    archived: bool = False,
+    after: str | None = None,
+    greatest: int | None = None,
+    expected: int | None = None,
+) -> AsyncGenerator[IdPage]:
+    """Ids of all records, found by list and search side by side; each once, in no order.
 
-    `after` is where the stream goes on once these ids have landed; None: it ends here.
-    `is_fresh`: none of these ids can have come before in the stream.
+    Where the list turns out to be no keyset it is followed page by page, from the beginning.
+
+    Args:
+        client: Where to ask.
+        object_type: Plural, as in the path.
+        archived: The archived records, and only these; search does not know them.
+        after: The `after` of an earlier page: go on there.
+        greatest: The greatest id there is, as far as is known.
+        expected: How many records there are, as far as is known.
+
+    Raises:
+        HubSpotError: The list cannot be had.
     """
+    begun = ranges_in(after) if after is not None else ((0, None),)
+    if begun is not None:
+        density = expected / (greatest + 1) if expected and greatest else None
+        ranges = Ranges(begun, greatest=greatest, density=density)
+        sources: list[Source] = [Listing(client, object_type, archived=archived)]
+        if not archived:
+            sources.append(Searching(client, object_type))
+        try:
+            async with contextlib.aclosing(in_ranges(ranges, sources)) as pages:
+                async for page in pages:
+                    yield page
+        except OutOfOrderError:
+            after = None
+        else:
+            return
+    async with contextlib.aclosing(
+        listed(client, object_type, archived=archived, after=after)
+    ) as pages:
+        async for page in pages:
+            yield page if begun is None else replace(page, is_fresh=False)
 
-    ids: tuple[str, ...]
-    after: str | None
-    is_fresh: bool
+
+async def changed(
+    client: HubSpotClient,
+    object_type: str,
+    window: Window,
+    *,
+    after: str | None = None,
+) -> AsyncGenerator[IdPage]:
+    """Ids of the live records that were modified or created within a window; each once.
+
+    Args:
+        client: Where to ask.
+        object_type: Plural, as in the path.
+        window: From when to when, both inclusive.
+        after: The `after` of an earlier page: go on there.
+
+    Raises:
+        TerminalError: Search does not answer in order of ids.
+        HubSpotError: The search cannot be had.
+    """
+    source = Searching(client, object_type, window.condition(object_type), is_needed=True)
+    begun = (ranges_in(after) if after else None) or ((0, None),)
+    greatest = None
+    try:
+        if after is None:
+            first = await source.find(0, None)
+            ranges = Ranges(begun)
+            search = Search(ranges)
+            search.emit(cast("IdRange", ranges.take()), first)
+            for page in search.found():
+                yield page
+            if not ranges:
+                return
+            begun = ranges_in(ranges.text() or "") or begun
+            if (first.left or 0) >= WORTH_SPLITTING:
+                greatest, _ = await source.greatest()
+        async with contextlib.aclosing(
+            in_ranges(Ranges(begun, greatest=greatest), [source])
+        ) as pages:
+            async for page in pages:
+                yield page
+    except OutOfOrderError as exc:
+        raise TerminalError(
+            f"HubSpot's search of {object_type} does not keep to the order of ids: "
+            "what was read has landed; run the same command again later"
+        ) from exc
 
 
 async def listed(
     client: HubSpotClient, object_type: str, *, archived: bool = False, after: str | None = None
-) -> AsyncIterator[IdPage]:
-    """Ids of all records, a page at a time.
-
-    HubSpot's list is a keyset on the record id: `after` is the first id of a page,
-    so a stream can begin at any id and is stable while records change.
+) -> AsyncGenerator[IdPage]:
+    """Ids of all records, a page at a time, as HubSpot's list goes on from page to page.
 
     Args:
         client: Where to ask.
@@ -62,9 +140,9 @@ async def listed(
             return
         empty = 0 if ids else empty + 1
         if page.after in asked:
-            raise _endless(object_type, f"goes round in circles at {page.after}")
+            raise endless(f"goes round in circles at {page.after}", object_type)
         if empty == EMPTY_PAGES:
-            raise _endless(object_type, f"has {empty} empty pages in a row up to {page.after}")
+            raise endless(f"has {empty} empty pages in a row up to {page.after}", object_type)
         asked.add(page.after)
         after = page.after
 
@@ -80,24 +158,3 @@ def _parts(page: IdPage, *, begun_at: str | None) -> Iterator[IdPage]:
         ids, rest = page.ids[start : start + MAX_BATCH_READ], page.ids[start + MAX_BATCH_READ :]
         following = rest[0] if page.is_fresh and rest else again
         yield IdPage(ids, following if rest else page.after, page.is_fresh)
-
-
-def number_of(record_id: str) -> int:
-    """The id as a number, and -1 if it is none that a BIGINT could hold."""
-    is_number = record_id.isdecimal() and len(record_id) <= _BIGINT_DIGITS
-    return int(record_id) if is_number else -1
-
-
-def _endless(object_type: str, how: str) -> TerminalError:
-    return TerminalError(
-        f"HubSpot's list of {object_type} {how}: "
-        "what was read has landed; run the same command again later"
-    )
-
-
-async def given(ids: Sequence[str]) -> AsyncIterator[IdPage]:
-    """Known ids as a stream, without repeats, in the order given."""
-    distinct = tuple(dict.fromkeys(ids))
-    for start in range(0, len(distinct), MAX_BATCH_READ):
-        end = start + MAX_BATCH_READ
-        yield IdPage(distinct[start:end], str(end) if end < len(distinct) else None, is_fresh=True)

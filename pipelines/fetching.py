@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pipelines.accounting import Batch
-from pipelines.discovery import IdPage, given, listed
+from pipelines.discovery import listed
 from pipelines.errors import AuthError, DailyLimitError, HubSpotError
 from pipelines.hubspot.client import HubSpotClient, Usage, open_http
 from pipelines.hubspot.limits import Limits
@@ -19,6 +19,7 @@ from pipelines.hubspot.oauth import token_for
 from pipelines.hubspot.paths import Paths
 from pipelines.hubspot.places import budget_name
 from pipelines.hydrate import Hydrator
+from pipelines.idpages import IdPage, given
 from pipelines.landing import Chunk, Typed, raw_of, typed
 from pipelines.progress import Counters
 from pipelines.reading import KnownColumns, Reading, reading_of

@@ -7,9 +7,9 @@ from typing import Final
 
 from pipelines.accounting import MERGE_PROPERTIES, Batch, Tally
 from pipelines.answered import Rows, is_unfinished, named_ids
-from pipelines.discovery import IdPage
 from pipelines.errors import AuthError, DailyLimitError, HubSpotError
 from pipelines.hubspot.client import BatchAnswer, HubSpotClient
+from pipelines.idpages import IdPage
 
 ASK_AGAIN_S: Final = (1.0, 2.0, 4.0, 8.0)
 """Waits before the rest of a batch is asked for again that HubSpot has not finished."""

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from pipelines.accounting import Batch
-from pipelines.discovery import IdPage
 from pipelines.errors import Interrupted
 from pipelines.hubspot.retry import RetryPolicy
 from pipelines.hubspot.transport import READ_TIMEOUT_S
+from pipelines.idpages import IdPage
 from pipelines.landing import Chunk, Typed
 
 AT_RISK_RECORDS: Final = 20_000

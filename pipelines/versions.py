@@ -10,12 +10,12 @@ import polars as pl
 
 from pipelines.accounting import Batch
 from pipelines.comparison import Comparison, Sample, compare
-from pipelines.discovery import given, number_of
 from pipelines.errors import ConfigError, HubSpotError
 from pipelines.hubspot.client import HubSpotClient
 from pipelines.hubspot.paths import API_VERSIONS
 from pipelines.hubspot.wire import ListPage
 from pipelines.hydrate import Hydrator
+from pipelines.idpages import given, number_of
 from pipelines.landing import raw_of
 from pipelines.reading import Reading, reading_of
 from pipelines.settings import ObjectSettings

@@ -36,6 +36,7 @@ __all__ = ["BatchAnswer", "HubSpotClient", "Usage", "open_http"]
 MAX_BATCH_READ = 100
 MAX_BATCH_READ_WITH_HISTORY = 50
 MAX_LIST_PAGE = 100
+MAX_SEARCH_PAGE = 200
 USAGE_S = 5.0  # for the use of the day's quota, which no run waits for
 
 T = TypeVar("T")

@@ -20,8 +20,8 @@ from pipelines.hubspot.wire import (
     DailyUsage,
     ErrorBody,
     IssuedToken,
+    ListedRecord,
     ListPage,
-    RecordId,
     SearchPage,
 )
 
@@ -39,12 +39,9 @@ class _Paging(msgspec.Struct, frozen=True):
 
 
 class _Page(msgspec.Struct, frozen=True):
-    results: list[RecordId]
+    results: list[ListedRecord]
     paging: _Paging | None = None
     total: int | None = None
-
-    def ids(self) -> list[str]:
-        return [str(record.id) for record in self.results]
 
     def after(self) -> str | None:
         following = self.paging.next if self.paging else None
@@ -117,7 +114,7 @@ def _without_values(record: dict[str, Any]) -> dict[str, Any]:
 def list_page(body: bytes) -> ListPage:
     """Ids and next page of a list of records."""
     page = _strict(_PAGE, body)
-    return ListPage(ids=page.ids(), after=page.after())
+    return ListPage(records=page.results, after=page.after())
 
 
 def search_page(body: bytes) -> SearchPage:
@@ -125,7 +122,7 @@ def search_page(body: bytes) -> SearchPage:
     page = _strict(_PAGE, body)
     if page.total is None:
         raise UnreadableError("`total` is missing")
-    return SearchPage(total=page.total, ids=page.ids(), after=page.after())
+    return SearchPage(records=page.results, after=page.after(), total=page.total)
 
 
 def properties(body: bytes) -> list[dict[str, Any]]:

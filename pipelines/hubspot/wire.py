@@ -46,10 +46,12 @@ class BatchError(_Wire, frozen=True):
     errors: list[ErrorDetail] = []
 
 
-class RecordId(msgspec.Struct, frozen=True, gc=False):
-    """A record of which only the id is read."""
+class ListedRecord(_Wire, frozen=True, gc=False):
+    """A record of which only the id and its moments are read, in whatever form they come."""
 
     id: str | int
+    created_at: Any = None
+    updated_at: Any = None
 
 
 class BatchRecord(msgspec.Struct, frozen=True, gc=False):
@@ -145,18 +147,21 @@ class DailyUsage(_Wire, frozen=True):
 
 
 class ListPage(msgspec.Struct, frozen=True):
-    """Ids of one page; `after` asks for the next one and is None on the last."""
+    """Records of one page; `after` asks for the next one and is None on the last."""
 
-    ids: list[str]
+    records: list[ListedRecord]
     after: str | None
 
+    @property
+    def ids(self) -> list[str]:
+        """Their ids, in order."""
+        return [str(record.id) for record in self.records]
 
-class SearchPage(msgspec.Struct, frozen=True):
-    """Ids of one page of a search; `total` may be far more than search will ever page through."""
+
+class SearchPage(ListPage, frozen=True, kw_only=True):
+    """One page of a search; `total` may be far more than search will ever page through."""
 
     total: int
-    ids: list[str]
-    after: str | None
 
 
 def _as_list(value: object) -> list[object]:

@@ -11,8 +11,10 @@ from hubspot_server import Reply, Request, client_for, served
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.discovery import EMPTY_PAGES, IdPage, listed
+from pipelines.discovery import listed
 from pipelines.errors import TerminalError
+from pipelines.idpages import IdPage
+from pipelines.side_by_side import EMPTY_PAGES
 
 
 def page(ids: list[str], after: str | None = None) -> Reply:

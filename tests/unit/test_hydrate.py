@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.accounting import Batch
-from pipelines.discovery import IdPage
 from pipelines.errors import AuthError, DailyLimitError, HubSpotError, TransientError
 from pipelines.hydrate import Hydrator
+from pipelines.idpages import IdPage
 from pipelines.stream import in_order
 from transforms.records import raw_records
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipelines.discovery import IdPage
 from pipelines.errors import Interrupted, TransientError
+from pipelines.idpages import IdPage
 from pipelines.stream import Bounds, chunked, until
 from pipelines.thread import Fetch, Room, SharedLoop
 

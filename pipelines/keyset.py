@@ -1,0 +1,180 @@
+"""Where ids come from: the list and search, both as keysets on the record id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+from pipelines.hubspot.client import MAX_SEARCH_PAGE, HubSpotClient
+from pipelines.hubspot.wire import ListedRecord
+from pipelines.idpages import number_of
+
+LIST_WORKERS: Final = 3
+SEARCH_WORKERS: Final = 3
+"""Pages asked for side by side: enough for 5 searches a second at answers of half a second."""
+LIST_AHEAD: Final = 12
+SEARCH_AHEAD: Final = 240
+"""Pages found and not read yet, at which a worker waits. Listing costs what reading costs, so it
+only fills in what search, which has a limit of its own, does not find fast enough."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_USUAL_DATES: Final = ("hs_createdate", "hs_lastmodifieddate")
+_DATES: Final = {"contacts": ("createdate", "lastmodifieddate")}
+"""Properties of creation and modification; contacts define the usual ones too, but leave them
+empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one request found: records in ascending order of ids, and where the next begins.
+
+    `following` None: there are no more. `left`: how many records there were, these and later
+    ones; None: not known.
+    """
+
+    records: Sequence[ListedRecord]
+    following: int | None
+    left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """From when to when, both inclusive, by the modified date or by that of creation."""
+
+    since: datetime
+    until: datetime
+    is_created: bool = False
+
+    def condition(self, object_type: str) -> dict[str, str]:
+        """As a filter of a search; from 1 s after the epoch on, for 0 has failed."""
+        value, high = (max((at - _EPOCH) // _MILLISECOND, 1000) for at in (self.since, self.until))
+        name = _DATES.get(object_type, _USUAL_DATES)[0 if self.is_created else 1]
+        return {
+            "propertyName": name, "operator": "BETWEEN",
+            "value": str(value), "highValue": str(max(high, value)),
+        }  # fmt: skip
+
+
+class OutOfOrderError(Exception):
+    """Ids that are not in order, or not those that were asked for: no keyset."""
+
+
+class Source(Protocol):
+    """Finds ids, a page at a time, from any id on."""
+
+    workers: int
+    ahead: int
+    is_bounded: bool
+    is_needed: bool
+
+    async def find(self, low: int, high: int | None) -> Found:
+        """The first records of ids from `low` up to `high`, which is not among them."""
+
+
+class Listing:
+    """HubSpot's list, which is a keyset on the record id: a page can begin at any id."""
+
+    workers = LIST_WORKERS
+    ahead = LIST_AHEAD
+    is_bounded = False
+    is_needed = True
+
+    def __init__(self, client: HubSpotClient, object_type: str, *, archived: bool = False) -> None:
+        self._client = client
+        self._object_type = object_type
+        self._archived = archived
+
+    async def find(self, low: int, high: int | None) -> Found:
+        """A page of the list; ids from `high` on are left out."""
+        page = await self._client.list_page(
+            self._object_type,
+            after=str(low) if low else None,
+            archived=self._archived,
+            properties=("hs_object_id",),
+        )
+        following = None if page.after is None else number_of(page.after)
+        last = _in_order(page.records, low)
+        if following is not None and following <= max(last, low):
+            raise OutOfOrderError
+        if high is None:
+            return Found(page.records, following)
+        inside = [record for record in page.records if number_of(str(record.id)) < high]
+        return Found(inside, following if len(inside) == len(page.records) else None)
+
+
+class Searching:
+    """Search, by keyset on the record id, so that it finds more than 10,000 records.
+
+    Args:
+        client: Where to ask.
+        object_type: Plural, as in the path.
+        filters: What else the records must fulfil, as HubSpot writes it.
+        is_needed: Nothing else finds these records.
+    """
+
+    workers = SEARCH_WORKERS
+    ahead = SEARCH_AHEAD
+
+    def __init__(
+        self,
+        client: HubSpotClient,
+        object_type: str,
+        *filters: Mapping[str, str],
+        is_needed: bool = False,
+    ) -> None:
+        self._client = client
+        self._object_type = object_type
+        self._filters = filters
+        self.is_needed = is_needed
+        self.is_bounded = not is_needed
+
+    async def find(self, low: int, high: int | None) -> Found:
+        """A page of the search."""
+        ends = [_filter("GTE", low)] if low else []
+        ends += [] if high is None else [_filter("LT", high)]
+        body = {
+            "filterGroups": [{"filters": [*self._filters, *ends]}],
+            "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
+            "properties": ["hs_object_id"],
+            "limit": MAX_SEARCH_PAGE,
+        }
+        page = await self._client.search(self._object_type, body)
+        last = _in_order(page.records, low)
+        if high is not None and last >= high:
+            raise OutOfOrderError
+        is_last = page.after is None or not page.records
+        return Found(page.records, None if is_last else last + 1, page.total)
+
+    async def greatest(self) -> tuple[int | None, int]:
+        """The greatest id there is, and how many records there are."""
+        body = {
+            "filterGroups": [{"filters": list(self._filters)}] if self._filters else [],
+            "sorts": [{"propertyName": "hs_object_id", "direction": "DESCENDING"}],
+            "properties": ["hs_object_id"],
+            "limit": 1,
+        }
+        page = await self._client.search(self._object_type, body)
+        numbers = [number_of(record_id) for record_id in page.ids]
+        return max(numbers, default=None), page.total
+
+
+def _filter(operator: str, record_id: int) -> dict[str, str]:
+    return {"propertyName": "hs_object_id", "operator": operator, "value": str(record_id)}
+
+
+def _in_order(records: Sequence[ListedRecord], low: int) -> int:
+    """The last id.
+
+    Raises:
+        OutOfOrderError: They do not ascend, or begin below `low`.
+    """
+    last = low - 1
+    for record in records:
+        number = number_of(str(record.id))
+        if number <= last:
+            raise OutOfOrderError
+        last = number
+    return last

@@ -1,0 +1,155 @@
+"""Ranges of ids listed side by side, by workers that share what turns out to be dense."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from bisect import bisect_left
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import Final
+
+from pipelines.errors import AuthError, DailyLimitError, HubSpotError, TerminalError
+from pipelines.hubspot.client import MAX_BATCH_READ
+from pipelines.idpages import IdPage, microseconds
+from pipelines.keyset import Found, OutOfOrderError, Source
+from pipelines.ranges import IdRange, Ranges
+
+EMPTY_PAGES: Final = 100
+"""So many pages without an id, one after the other, are no list any more."""
+
+
+async def in_ranges(ranges: Ranges, sources: Sequence[Source]) -> AsyncGenerator[IdPage]:
+    """Ids of some ranges, listed side by side; each once, in no order.
+
+    A range that turns out to be dense is shared by whoever has nothing to do. `IdPage.after`
+    says what is left of all ranges once this page, and those before it, have landed.
+
+    Raises:
+        OutOfOrderError: From a source that is needed.
+        HubSpotError: The same.
+    """
+    search = Search(ranges)
+    workers = [
+        asyncio.ensure_future(search.work(source))
+        for source in sources
+        for _ in range(source.workers)
+    ]
+    try:
+        async with contextlib.aclosing(search.pages(workers)) as pages:
+            async for page in pages:
+                yield page
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+class Search:
+    """Workers that take ranges, and the pages they find, in a queue."""
+
+    def __init__(self, ranges: Ranges) -> None:
+        self._ranges = ranges
+        self._pages: deque[IdPage] = deque()
+        self._news = asyncio.Event()  # a page, or the end of a worker
+        self._change = asyncio.Event()  # a page taken, or a range changed
+
+    async def work(self, source: Source) -> None:
+        """Find ids until there is nothing left to find."""
+        try:
+            while self._ranges:
+                one = self._ranges.take(is_bounded=source.is_bounded)
+                if one is None:
+                    await self._changed()
+                elif not await self._read(one, source):
+                    return
+        finally:
+            self._news.set()
+            self._change.set()
+
+    async def _read(self, one: IdRange, source: Source) -> bool:
+        """List a range to its end; False: this source cannot, and need not."""
+        empty, is_open = 0, True
+        while is_open:
+            while len(self._pages) >= source.ahead:
+                await self._changed()
+            try:
+                found = await source.find(one.low, one.high)
+            except (AuthError, DailyLimitError):
+                raise
+            except (HubSpotError, OutOfOrderError):
+                if source.is_needed:
+                    raise
+                self._ranges.give_back(one)
+                return False
+            empty = 0 if found.records else empty + 1
+            if empty == EMPTY_PAGES and found.following is not None:
+                raise endless(f"has {empty} empty pages in a row up to {found.following}")
+            is_open = self.emit(one, found)
+        return True
+
+    def emit(self, one: IdRange, found: Found) -> bool:
+        """Put what was found into the queue; whether the range goes on.
+
+        The range may have been split since it was asked for.
+        """
+        ids = [str(record.id) for record in found.records]
+        numbers = [int(record_id) for record_id in ids]
+        end = len(ids) if one.high is None else bisect_left(numbers, one.high)
+        left = found.left
+        for start in range(0, end, MAX_BATCH_READ):
+            stop = min(start + MAX_BATCH_READ, end)
+            low = numbers[stop] if stop < len(ids) else found.following
+            self._ranges.advance(one, low, found=stop - start, left=left)
+            left = None
+            self._pages.append(
+                IdPage(
+                    tuple(ids[start:stop]),
+                    self._ranges.text(),
+                    is_fresh=True,
+                    updated_us=tuple(
+                        microseconds(record.updated_at) for record in found.records[start:stop]
+                    ),
+                )
+            )
+        if end == 0:
+            following = found.following if end == len(ids) else None
+            self._ranges.advance(one, following, found=0, left=left)
+            self._pages.append(IdPage((), self._ranges.text(), is_fresh=True))
+        self._news.set()
+        self._change.set()
+        return one in self._ranges
+
+    def found(self) -> Iterator[IdPage]:
+        """The pages found so far."""
+        while self._pages:
+            yield self._pages.popleft()
+            self._change.set()
+
+    async def pages(self, workers: Sequence[asyncio.Future[None]]) -> AsyncGenerator[IdPage]:
+        """Pages as they are found, until all workers have ended; then their first failure."""
+        while True:
+            self._news.clear()
+            for page in self.found():
+                yield page
+            if all(worker.done() for worker in workers) and not self._pages:
+                break
+            failed = [worker for worker in workers if worker.done() and worker.exception()]
+            if failed and not self._pages:
+                break
+            await self._news.wait()
+        for worker in workers:
+            if worker.done():
+                worker.result()
+
+    async def _changed(self) -> None:
+        self._change.clear()
+        await self._change.wait()
+
+
+def endless(how: str, object_type: str = "records") -> TerminalError:
+    """A list that would never end."""
+    return TerminalError(
+        f"HubSpot's list of {object_type} {how}: "
+        "what was read has landed; run the same command again later"
+    )
