@@ -28,6 +28,7 @@ from pipelines.options import (
     VerboseOption,
     WaitOption,
     WarehouseOption,
+    moment,
 )
 
 if TYPE_CHECKING:
@@ -142,9 +143,11 @@ def sync(
     objects: Annotated[
         list[str] | None, typer.Argument(metavar="[contacts] [calls]", show_default=False)
     ] = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Begin anew, even if the last run was cut off.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read every record, anew.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TS", help="Read at least what was modified since then (ISO 8601)."),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what the run would take, and do nothing.")
     ] = False,
@@ -157,12 +160,13 @@ def sync(
     log_format: FormatOption = LogFormat.TEXT,
     verbose: VerboseOption = False,
 ) -> None:
-    """Read contacts and calls from HubSpot into the warehouse; goes on where a run was cut off."""
+    """Read contacts and calls into the warehouse: everything at first, then what has changed."""
     from pipelines.output import interruptible
     from pipelines.settings import known_object_types, load_settings, warehouse_path
 
     output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
     object_types = known_object_types(objects or ())
+    opened = None if since is None else moment(since, "--since")
     path, settings = warehouse_path(warehouse), load_settings()
     if plan:
         from pipelines.plan import plan_run
@@ -176,10 +180,16 @@ def sync(
 
     gc.freeze()  # what is imported by now stays: looking through it again and again took 5 %
     gc.set_threshold(50_000)
-    with Warehouse(path, lock_wait_s=wait, tell=output.say) as opened:
+    with Warehouse(path, lock_wait_s=wait, tell=output.say) as warehouse_:
         outcome = interruptible(
             lambda stop: run_sync(
-                settings, opened, object_types, view=output.view(), stop=stop, is_full=full
+                settings,
+                warehouse_,
+                object_types,
+                view=output.view(),
+                stop=stop,
+                is_full=full,
+                since=opened,
             ),
             output.say,
         )

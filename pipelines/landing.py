@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow as pa
 from pipelines import ledger
 from pipelines.accounting import Batch
 from pipelines.errors import IncompleteError
+from pipelines.idpages import number_of
 from pipelines.ledger import AliasRow, BatchRow, ErrorRow, RunRow
 from pipelines.reading import Reading
 from transforms.normalise import INVALID_ID, Normalised, normalise
@@ -195,11 +196,7 @@ def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> T
         after=batches[-1].page.after,
         rows=_rows(normalised, seen_at),
         errors=(*failures, *rejects),
-        aliases=tuple(
-            AliasRow(reading.object_type, int(old), int(new), seen_at)
-            for old, new in aliases.items()
-            if old.isdecimal() and new.isdecimal()
-        ),
+        aliases=tuple(_alias_rows(reading.object_type, batches, loaded, seen_at)),
         requests=tuple(row for batch in batches for row in batch.requests),
         read=sum(len(batch.page.ids) for batch in batches),
         asked=len({object_id for batch in batches for object_id in batch.page.ids}),
@@ -212,6 +209,20 @@ def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> T
         is_fresh=is_fresh,
         is_new=is_fresh and not strangers,
     )
+
+
+def _alias_rows(
+    object_type: str, batches: Sequence[Batch], loaded: set[str], seen_at: datetime
+) -> Iterator[AliasRow]:
+    """Ids that are answered under another id, and those that records say were merged into them.
+
+    An id that came as a record of its own is none, whatever another record says.
+    """
+    for batch in batches:
+        for old, new in (batch.merged | batch.aliases).items():
+            old_id, current_id = number_of(old), number_of(new)
+            if old not in loaded and min(old_id, current_id) >= 0:
+                yield AliasRow(object_type, old_id, current_id, seen_at)
 
 
 def raw_of(batches: Sequence[Batch], reading: Reading) -> pl.DataFrame:

@@ -84,7 +84,7 @@ class RunRow:
     """One run over one object type. Counts are of ids, except `loaded_rows` and what says so.
 
     `as_of`: once the run is complete, everything HubSpot had at this moment is in the table.
-    It is `started_at`, or that of the run that was cut off and that this one went on with.
+    `search_lag_s`: how late search showed a record, as far as this run could tell.
     """
 
     run_id: str
@@ -102,6 +102,7 @@ class RunRow:
     requests: int = 0
     retries: int = 0
     rate_limited: int = 0
+    search_lag_s: float | None = None
     cursor_from: str | None = None
     cursor_to: str | None = None
     message: str | None = None
@@ -177,7 +178,10 @@ ID_ALIASES = pa.schema(
         ("seen_at", _MOMENT),
     ]
 )
-_RUN_TYPES = dict.fromkeys(("started_at", "as_of", "finished_at"), _MOMENT) | dict.fromkeys(
+_RUN_TYPES = {
+    "search_lag_s": pa.float64(),
+    **dict.fromkeys(("started_at", "as_of", "finished_at"), _MOMENT),
+} | dict.fromkeys(
     (
         "requested_ids",
         "loaded_rows",

@@ -25,9 +25,9 @@ from pipelines.rows import Rows
 if TYPE_CHECKING:
     from pipelines.doctor import Finding
     from pipelines.ledger import RunRow
+    from pipelines.outcome import Outcome
     from pipelines.plan import Plan
     from pipelines.progress import View
-    from pipelines.sync import Outcome
 
 T = TypeVar("T")
 

@@ -18,6 +18,7 @@ from pipelines.hubspot.wire import AccountDetails
 from pipelines.reader import Reader
 from pipelines.rows import Rows
 from pipelines.settings import Settings
+from pipelines.steps import Progress
 
 PREPARING = 3
 """Requests before the first list: definitions, live and archived, and the count for the ETA."""
@@ -185,7 +186,7 @@ def _known(
             if reader.has_table("crm", name):
                 sql = f"select count(*) from crm.{name} where archived"  # noqa: S608  (one of `OBJECT_TYPES`)
                 counts[name] = int(reader.rows("", sql).rows[0][0] or 0)
-    return counts, tuple(name for name in object_types if state.get(name))
+    return counts, tuple(name for name in object_types if Progress.of(state.get(name)).cut_off)
 
 
 async def _asked(

@@ -16,9 +16,12 @@ from pipelines.duckdb_file import quoted
 from pipelines.landing import Landing
 from pipelines.ledger import ERRORS, SUMS
 from pipelines.reading import PROPERTIES, KnownColumns, Reading
+from pipelines.steps import Progress
+from pipelines.unread import VERSIONS
 from pipelines.warehouse import Warehouse
 from transforms.definitions import Kind
 
+ENVELOPE_COLUMNS = ("created_at", "updated_at", "archived_at", "archived")
 _KINDS = {kind.sql_type: kind for kind in Kind}
 
 
@@ -32,6 +35,16 @@ def known_columns(warehouse: Warehouse, object_type: str) -> KnownColumns:
         object_type,
     ).to_pylist()
     return {row["name"]: _by_kind(row) for row in rows}
+
+
+def defined_properties(warehouse: Warehouse, object_type: str) -> frozenset[str]:
+    """Names of the live definitions that the last run found."""
+    if not warehouse.has_table("properties"):
+        return frozenset()
+    found = warehouse.query(
+        "select name from crm.properties where object_type = ? and not archived", object_type
+    )
+    return frozenset(found["name"].to_pylist())
 
 
 def _by_kind(row: Mapping[str, Any]) -> dict[Kind, str]:
@@ -93,6 +106,81 @@ def with_first_seen(warehouse: Warehouse, errors: pa.Table) -> pa.Table:
     return errors.set_column(position, ERRORS.field(position), moments)
 
 
+def versions(
+    warehouse: Warehouse, object_type: str, *, archived: bool, since: datetime | None = None
+) -> pa.Table:
+    """When the rows of a table were modified, as `unread.VERSIONS`, by id.
+
+    Args:
+        warehouse: Open.
+        object_type: Whose table.
+        archived: Rows of archived records; else of live ones.
+        since: Only rows modified at or after this moment. A row that was read in the second in
+            which it was modified is left out, for it may have changed once more.
+    """
+    if not warehouse.has_table(object_type):
+        return VERSIONS.empty_table()
+    found = warehouse.query(
+        "select id, epoch_us(updated_at) as updated_us "  # noqa: S608  (quoted)
+        f"from crm.{quoted(object_type)} where archived = ? and updated_at is not null "
+        "and (? is null or (updated_at >= ? and synced_at > updated_at + interval 1 second)) "
+        "order by id",
+        archived,
+        since,
+        since,
+    )
+    return found.cast(VERSIONS)
+
+
+def retire_merged(warehouse: Warehouse, object_type: str, *, since: datetime) -> None:
+    """Delete the rows of records that were merged into others, as was seen since then.
+
+    A row that was read later than that is that of a record again.
+    """
+    if not (warehouse.has_table("id_aliases") and warehouse.has_table(object_type)):
+        return
+    warehouse.execute(
+        f"delete from crm.{quoted(object_type)} as r using crm.id_aliases as a "  # noqa: S608  (quoted)
+        "where a.object_type = ? and a.old_id = r.id "
+        "and a.seen_at >= ? and r.synced_at < a.seen_at",
+        object_type,
+        since,
+    )
+
+
+def count_live(warehouse: Warehouse, object_type: str) -> int:
+    """Rows of live records; 0 without a table."""
+    if not warehouse.has_table(object_type):
+        return 0
+    sql = f"select count(*) as rows from crm.{quoted(object_type)} where not archived"  # noqa: S608  (quoted)
+    return int(warehouse.query(sql)["rows"][0].as_py())
+
+
+def changed_definitions(warehouse: Warehouse, reading: Reading) -> list[Landing]:
+    """Rows of `properties` and `property_options`, where they are not in the tables as they are."""
+    properties = pa.concat_tables([reading.properties_table(), gone_properties(warehouse, reading)])
+    landings = (
+        Landing("properties", properties),
+        Landing("property_options", reading.options_table()),
+    )
+    return [one for one in landings if not _is_known(warehouse, one, reading.object_type)]
+
+
+def _is_known(warehouse: Warehouse, landing: Landing, object_type: str) -> bool:
+    if not warehouse.has_table(landing.table):
+        return False
+    columns = ", ".join(quoted(name) for name in landing.rows.schema.names)
+    known = warehouse.query(
+        f"select {columns} from crm.{landing.table} where object_type = ?",  # noqa: S608  (quoted)
+        object_type,
+    )
+    return _row_set(landing.rows) <= _row_set(known)
+
+
+def _row_set(rows: pa.Table) -> set[tuple[Any, ...]]:
+    return {tuple(row.values()) for row in rows.to_pylist()}
+
+
 def table_columns(warehouse: Warehouse, table: str) -> dict[str, str]:
     """SQL type by name of the columns of a table, in order; nothing without the table."""
     rows = warehouse.query(
@@ -104,7 +192,11 @@ def table_columns(warehouse: Warehouse, table: str) -> dict[str, str]:
 
 
 def with_other_columns(
-    warehouse: Warehouse, landing: Landing, columns: Mapping[str, str]
+    warehouse: Warehouse,
+    landing: Landing,
+    columns: Mapping[str, str],
+    *,
+    is_part: bool = False,
 ) -> Landing:
     """The same rows, with the values that the table has for them in columns they lack.
 
@@ -115,7 +207,11 @@ def with_other_columns(
         warehouse: Asked only when there are such columns.
         landing: Rows of an object's table.
         columns: Those of the table, as `table_columns` gives them.
+        is_part: Only the property columns of `landing` are new: what else it has is left as it
+            is in the table, and rows that the table does not have are left out.
     """
+    if is_part:
+        landing = replace(landing, rows=landing.rows.drop_columns(list(ENVELOPE_COLUMNS)))
     present = set(landing.rows.schema.names)
     missing = {name: type_ for name, type_ in columns.items() if name not in present}
     if not missing:
@@ -129,11 +225,13 @@ def with_other_columns(
     joined = pl.DataFrame(landing.rows).join(
         pl.DataFrame(known).with_columns(cs.datetime(time_zone="*").dt.convert_time_zone("UTC")),
         on="id",
-        how="left",
+        how="inner" if is_part else "left",
         maintain_order="left",
     )
     added = joined.select(list(missing)).to_arrow()
     rows = landing.rows
+    if is_part:
+        rows = joined.select(rows.schema.names).to_arrow().cast(rows.schema)
     for name in missing:
         rows = rows.append_column(name, added[name])
     lists = (name for name, type_ in missing.items() if type_ == "JSON")
@@ -181,8 +279,9 @@ def close_stale_runs(warehouse: Warehouse, *, now: datetime) -> None:
     if not warehouse.has_table("runs"):
         return
     for saved in warehouse.state.values():
-        run = saved.get("run") if isinstance(saved, Mapping) else None
-        if run:
+        cut_off = Progress.of(saved).cut_off
+        if cut_off is not None and cut_off.run:
+            run = cut_off.run
             sums = ", ".join(f"{name} = ?" for name in SUMS)
             warehouse.execute(
                 f"update crm.runs set {sums} where status = 'running' and run_id = ?",  # noqa: S608  (names of our own)

@@ -32,6 +32,7 @@ DEFAULT_BASE_URL = "https://api.hubapi.com"
 DEFAULT_API_VERSION = "v3"
 DEFAULT_SEARCH_REQUESTS_PER_S = 5  # HubSpot: per account, shared by all its apps
 DEFAULT_DAILY_RESERVE_PCT = 5
+DEFAULT_OVERLAP_MINUTES = 10  # search shows records late, up to 30 s by what users report
 DEFAULT_WAREHOUSE = "hubspot.duckdb"  # not crm.duckdb: see `duckdb_file.check_name`
 SECTION = "sources.hubspot"
 
@@ -41,11 +42,13 @@ _KEYS = SECRET_KEYS | {
     "base_url",
     "api_version",
     "daily_reserve_pct",
+    "overlap_minutes",
     "requests_per_10s",
     "reserve_per_10s",
     "search_requests_per_s",
 }
 _OBJECT_KEYS = frozenset({"properties", "exclude_properties", "types"})
+_MAX_OVERLAP_MINUTES = 7 * 24 * 60
 _MAX_REQUESTS_PER_10S = 10_000
 
 
@@ -74,6 +77,7 @@ class Settings:
     reserve_per_10s: int = 0
     daily_reserve_pct: int = DEFAULT_DAILY_RESERVE_PCT
     search_requests_per_s: int = DEFAULT_SEARCH_REQUESTS_PER_S
+    overlap_minutes: int = DEFAULT_OVERLAP_MINUTES
     objects: Mapping[str, ObjectSettings] = field(default_factory=dict)
 
     def of(self, object_type: str) -> ObjectSettings:
@@ -94,6 +98,7 @@ def load_settings() -> Settings:
     except _config_provider_exception() as exc:
         raise ConfigError(f"dlt cannot read its settings: {first_line(exc)}") from exc
     _check_sign_in()
+    overlap = _optional_count("overlap_minutes", least=1, most=_MAX_OVERLAP_MINUTES)
     daily_pct = _optional_count("daily_reserve_pct", least=0, most=99)
     return Settings(
         # In one expression: a traceback that shows locals shows no secret.
@@ -106,6 +111,7 @@ def load_settings() -> Settings:
         daily_reserve_pct=DEFAULT_DAILY_RESERVE_PCT if daily_pct is None else daily_pct,
         search_requests_per_s=_optional_count("search_requests_per_s")
         or DEFAULT_SEARCH_REQUESTS_PER_S,
+        overlap_minutes=DEFAULT_OVERLAP_MINUTES if overlap is None else overlap,
         objects={object_type: _object_settings(object_type) for object_type in OBJECT_TYPES},
     )
 

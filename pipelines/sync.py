@@ -1,60 +1,57 @@
-"""One scheduled run: every id HubSpot lists, read, typed and landed, with the sums checked."""
+"""One run: the ids of its steps, read, typed and landed, with the sums checked."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines import ledger, recall
-from pipelines.errors import (
-    AuthError,
-    ConfigError,
-    CrmError,
-    IncompleteError,
-    Interrupted,
-    WarehouseError,
-)
-from pipelines.fetching import LIVE, Fetched, Fetcher, Start
-from pipelines.landing import Chunk, Landing, Typed
+from pipelines.errors import CrmError, IncompleteError, WarehouseError
+from pipelines.fetching import Errand, Fetched, Fetcher
+from pipelines.idpages import Given
+from pipelines.landing import Chunk, Landing
 from pipelines.ledger import RunRow
+from pipelines.outcome import COMPLETE, Outcome, status_of, unexpected
+from pipelines.passes import Pass, check
 from pipelines.progress import Counters, View
-from pipelines.reading import Reading
 from pipelines.settings import Settings
+from pipelines.steps import ARCHIVED, IDS, LIVE, MODIFIED, SWEEP, CutOff, Progress, Step, steps_of
 from pipelines.stream import Bounds
 from pipelines.thread import Fetch
+from pipelines.unread import Versions
 from pipelines.views import apply_views
 from pipelines.warehouse import Warehouse
-
-log = logging.getLogger("crm")
 
 HOLD_S = 0.5
 """How long the file stays open for the next chunk; opening it anew costs as much."""
 
-COMPLETE, INCOMPLETE, FAILED, INTERRUPTED = "complete", "incomplete", "failed", "interrupted"
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a run does for one object type.
 
-@dataclass(slots=True)
-class Outcome:
-    """What a run did, for its closing statement. `limit_share` is of HubSpot's 10 s limit."""
+    `key`: under which its progress is kept; None: it is not, and a run that is cut off begins
+    anew. `is_sync`: when it is done, everything modified before it began is in the table.
+    `only`: these properties are read, and nothing else in the table changes. `errors`: rows of
+    `errors` that land with the first chunk.
+    """
 
-    runs: list[RunRow]
-    archived: int = 0
-    seconds: float = 0.0
-    limit_share: float = 0.0
-    notes: list[str] = field(default_factory=list)
-    failure: CrmError | None = None
+    steps: tuple[Step, ...]
+    progress: Progress = field(default_factory=Progress)
+    key: str | None = None
+    is_sync: bool = False
+    only: tuple[str, ...] | None = None
+    errors: tuple[ledger.ErrorRow, ...] = ()
+    cursor_from: str | None = None
 
 
 def sync(
@@ -65,15 +62,16 @@ def sync(
     view: View,
     stop: threading.Event,
     is_full: bool = False,
+    since: datetime | None = None,
     ids: Mapping[str, Sequence[str]] | None = None,
     command: str = "sync",
     bounds: Bounds = Bounds(),
 ) -> Outcome:
-    """Read everything HubSpot lists of these object types into the warehouse.
+    """Read what HubSpot has of these object types into the warehouse.
 
-    A run that was cut off goes on where it stopped, unless `is_full`. One that ends
-    early has landed what it had read; `Outcome.failure` then says why, and so do its
-    rows in `runs`.
+    The first run reads everything, later ones what has changed since. One that was cut off
+    goes on where it stopped, unless `is_full`. One that ends early has landed what it had
+    read; `Outcome.failure` then says why, and so do its rows in `runs`.
 
     With `ids`, only these records are read, and where a cut-off run goes on stays as it was.
 
@@ -83,7 +81,8 @@ def sync(
         object_types: In the order to read them.
         view: Shows progress.
         stop: Set it to end early, with a checkpoint.
-        is_full: Begin anew.
+        is_full: Read everything, anew.
+        since: Read at least what was modified since then.
         ids: By object type, one list for each of `object_types`.
         command: For `runs`.
         bounds: How much lands together.
@@ -91,73 +90,97 @@ def sync(
     Raises:
         WarehouseError: What was read could not be loaded; the next run loads it first.
     """
-    run = _Run(
-        settings,
-        warehouse,
-        object_types,
-        view=view,
-        stop=stop,
-        is_full=is_full,
-        ids=ids,
-        command=command,
-        bounds=bounds,
-    )
-    try:
-        run.read_all()
-    except CrmError as exc:
-        run.outcome.failure = exc
-    except Exception as exc:  # noqa: BLE001  (what is on disk has to land, and the run to be closed)
-        run.outcome.failure = _unexpected(exc)
-    run.end()
-    return run.outcome
-
-
-@dataclass(slots=True)
-class _Pass:
-    """The sums of one pass over one object type, for the check against the table."""
-
-    object_type: str
-    name: str
-    began_at: datetime | None = None  # the first `synced_at`
-    loaded: int = 0
-    winners: set[str] = field(default_factory=set)  # records that came for a merged-away id
-    is_fresh: bool = True
-
-    def take(self, ready: Typed) -> None:
-        """Book a chunk."""
-        if self.began_at is None:
-            self.began_at = ready.seen_at
-        self.loaded += len(ready.loaded)
-        self.winners |= ready.winners
-        self.is_fresh &= ready.is_fresh
-
-    def may_repeat(self, chunk: Chunk) -> bool:
-        """Whether a record of this chunk may have landed before, in place of another."""
-        return bool(self.winners) and any(self.winners & part.loaded for part in chunk.parts)
-
-    def check(self, found: int) -> None:
-        """Hold the rows found in the table against what was read.
-
-        Raises:
-            IncompleteError: They differ.
-        """
-        least = self.loaded if self.is_fresh else 0
-        if not least <= found <= self.loaded + len(self.winners):
-            raise IncompleteError(
-                f"{self.loaded} {self.object_type} were read ({self.name}), but the table has "
-                f"{found} of them: run the same command again, which reads all of them anew"
+    notes: list[str] = []
+    if ids is not None:
+        jobs = {name: Job((Step(IDS, ids=Given(ids[name])),)) for name in object_types}
+    else:
+        overlap = timedelta(minutes=settings.overlap_minutes)
+        jobs = {
+            name: sync_job(
+                warehouse, name, notes=notes, overlap=overlap, is_full=is_full, since=since
             )
+            for name in object_types
+        }
+    outcome = run(settings, warehouse, jobs, view=view, stop=stop, command=command, bounds=bounds)
+    outcome.notes[:0] = notes
+    return outcome
+
+
+def sync_job(
+    warehouse: Warehouse,
+    object_type: str,
+    *,
+    notes: list[str],
+    overlap: timedelta,
+    is_full: bool,
+    since: datetime | None,
+) -> Job:
+    """What `crm sync` does for an object type, by what earlier runs left in the warehouse."""
+    progress = Progress.of(warehouse.state.get(object_type))
+    cut_off = progress.cut_off
+    if cut_off is not None and not is_full:
+        try:
+            recheck(warehouse, object_type, cut_off)
+            notes.append(f"{object_type}: going on where the last run stopped")
+        except IncompleteError as failure:
+            notes.append(f"{object_type}: reading everything anew, for {failure}")
+            progress = Progress()
+    if is_full:
+        progress = replace(progress, cut_off=None)
+    return Job(
+        steps_of(progress, overlap=overlap, is_full=is_full, since=since),
+        progress,
+        key=object_type,
+        is_sync=True,
+    )
+
+
+def recheck(warehouse: Warehouse, object_type: str, cut_off: CutOff) -> None:
+    """Count the rows of a step that landed in whole before its process was killed.
+
+    Raises:
+        IncompleteError: They are not as many as were read.
+    """
+    if cut_off.check is not None:
+        since = datetime.fromisoformat(cut_off.check["since"])
+        check(
+            object_type,
+            cut_off.check,
+            recall.count_rows(warehouse, object_type, synced_since=since),
+        )
+
+
+def run(
+    settings: Settings,
+    warehouse: Warehouse,
+    jobs: Mapping[str, Job],
+    *,
+    view: View,
+    stop: threading.Event,
+    command: str,
+    bounds: Bounds = Bounds(),
+) -> Outcome:
+    """Do what `jobs` say, one object type after the other; see `sync`."""
+    one = _Run(settings, warehouse, jobs, view=view, stop=stop, command=command, bounds=bounds)
+    try:
+        one.read_all()
+    except CrmError as exc:
+        one.outcome.failure = exc
+    except Exception as exc:  # noqa: BLE001  (what is on disk has to land, and the run to be closed)
+        one.outcome.failure = unexpected(exc)
+    one.end()
+    return one.outcome
 
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
     """A chunk as rows for tables, and the state that lands with them."""
 
-    passing: _Pass
+    object_type: str
     landings: list[Landing]
     state: dict[str, Any]
     rows: int
-    is_last: bool  # of its pass
+    expected: Mapping[str, Any] | None  # of the table, once this has landed
 
 
 class _Run:
@@ -167,24 +190,20 @@ class _Run:
         self,
         settings: Settings,
         warehouse: Warehouse,
-        object_types: Sequence[str],
+        jobs: Mapping[str, Job],
         *,
         view: View,
         stop: threading.Event,
-        is_full: bool,
-        ids: Mapping[str, Sequence[str]] | None,
         command: str,
         bounds: Bounds,
     ) -> None:
         self._warehouse = warehouse
-        self._has_ids = ids is not None
+        self._jobs = jobs
         self._differing: set[str] = set()  # object types whose sums do not add up
         self._view = view
         self._began = time.monotonic()
         started_at = datetime.now(UTC)
         self._notes: list[str] = []
-        is_new = is_full or self._has_ids
-        starts = {name: Start() if is_new else self._checkpoint(name) for name in object_types}
         stamp = f"{started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
         self._rows = {
             name: RunRow(
@@ -192,30 +211,26 @@ class _Run:
                 command=command,
                 object_type=name,
                 started_at=started_at,
-                as_of=starts[name].as_of or started_at,
-                cursor_from=starts[name].after,
+                as_of=started_at,
+                cursor_from=job.cursor_from or _begin_of(job.steps),
             )
-            for name in object_types
+            for name, job in jobs.items()
         }
         self.outcome = Outcome(list(self._rows.values()), notes=self._notes)
-        self._counters = {name: Counters(name) for name in object_types}
+        self._counters = {name: Counters(name) for name in jobs}
         self._begun: set[str] = set()
-        self._passes: dict[str, _Pass] = {}
-        self._was_empty = {name: recall.count_rows(warehouse, name) == 0 for name in object_types}
+        self._passes: dict[str, Pass] = {}
+        self._was_empty = {name: recall.count_rows(warehouse, name) == 0 for name in jobs}
         # Now, for later the file may be locked, and a chunk in hand would be lost.
-        self._table_columns = {name: recall.table_columns(warehouse, name) for name in object_types}
+        self._table_columns = {name: recall.table_columns(warehouse, name) for name in jobs}
         self._fetcher = Fetcher(
             settings,
-            run_ids={name: row.run_id for name, row in self._rows.items()},
-            starts=starts,
-            known={name: recall.known_columns(warehouse, name) for name in object_types},
-            counters=self._counters,
+            errands={name: self._errand(name) for name in jobs},
             stop=stop,
             bounds=bounds,
-            ids=ids,
         )
         self._room = bounds.at_risk_records
-        self._under_way = object_types[0]
+        self._under_way = next(iter(jobs))
         recall.close_stale_runs(warehouse, now=started_at)
 
     def read_all(self) -> None:
@@ -228,11 +243,13 @@ class _Run:
             for counters in self._counters.values():
                 self._view.begin(counters)
             for fetched in fetch:
-                self._note_usage(fetched)
-                if fetched.chunk is None:
-                    self._finish(fetched.reading)
+                self._note(fetched)
+                if fetched.step is None:
+                    self._finish(fetched)
+                elif fetched.chunk is None:
+                    fetch.tell(self._count_live(fetched.reading.object_type))
                 else:
-                    ready = self._ready(fetched, fetched.chunk)
+                    ready = self._ready(fetched, fetched.step, fetched.chunk)
                     on_disk = partial(fetch.taken, fetched.chunk.read)
                     del fetched
                     self._land(ready, on_disk)
@@ -247,11 +264,11 @@ class _Run:
             if row.status == "running":
                 if row.object_type == self._under_way:
                     row.note(self._fetcher.usage())
-                row.status, row.message = _status_of(failure), str(failure) if failure else None
+                row.status, row.message = status_of(failure), str(failure) if failure else None
                 row.finished_at = now
                 open_rows.append(row)
         # Sums that differ are of everything read so far, so the next run begins at the first id.
-        state: dict[str, Any] = {name: {} for name in self._differing}
+        state: dict[str, Any] = {self._jobs[name].key or "": None for name in self._differing}
         if isinstance(failure, WarehouseError):
             self._warehouse.keep([self._runs_landing(open_rows)])
         else:
@@ -260,37 +277,67 @@ class _Run:
             apply_views(self._warehouse)
         self.outcome.seconds = time.monotonic() - self._began
 
+    def _errand(self, name: str) -> Errand:
+        """What the other half needs to know."""
+        job, warehouse = self._jobs[name], self._warehouse
+        opened = [step.since for step in job.steps if step.name == MODIFIED and step.is_skipping]
+        since = min((at for at in opened if at is not None), default=None)
+        errand = Errand(
+            self._rows[name].run_id,
+            job.steps,
+            known=recall.known_columns(warehouse, name),
+            defined=recall.defined_properties(warehouse, name),
+            counters=self._counters[name],
+            gap=job.progress.gap,
+            sweep=job.progress.sweep,
+            only=job.only,
+        )
+        if since is not None:
+            is_whole = job.progress.cut_off is None and job.progress.cursor is not None
+            live = recall.versions(warehouse, name, archived=False, since=since)
+            seen_until = _microseconds(job.progress.cursor) if is_whole else None
+            errand = replace(errand, live=Versions(live, seen_until=seen_until))
+        if any(step.name == SWEEP for step in job.steps):
+            archived = recall.versions(warehouse, name, archived=True)
+            errand = replace(errand, archived=Versions(archived))
+        return errand
+
     def _land(self, ready: _Ready, on_disk: Callable[[], None]) -> None:
         """Land what `_ready` made. No frame on the way to dlt may hold rows: it keeps frames."""
         if ready.landings:
             self._warehouse.land(ready.landings, state=ready.state, on_disk=on_disk)
         else:
             on_disk()
-        self._counters[ready.passing.object_type].landed += ready.rows
-        if ready.is_last:
-            self._check(ready.passing)
+        self._counters[ready.object_type].landed += ready.rows
+        if ready.expected is not None:
+            since = datetime.fromisoformat(ready.expected["since"])
+            found = recall.count_rows(self._warehouse, ready.object_type, synced_since=since)
+            with self._beginning_anew(ready.object_type):
+                check(ready.object_type, ready.expected, found)
 
-    def _ready(self, fetched: Fetched, chunk: Chunk) -> _Ready:
+    def _ready(self, fetched: Fetched, step: Step, chunk: Chunk) -> _Ready:
         """A chunk as rows for tables; books its sums."""
         name = chunk.reading.object_type
-        row, passing = self._rows[name], self._pass(name, fetched.pass_)
-        landings = [] if name in self._begun else self._first_landings(chunk.reading)
+        row, passing, job = self._rows[name], self._pass(name, step), self._jobs[name]
+        landings = [] if name in self._begun or not chunk.read else self._first(fetched)
         is_append = (
             self._was_empty[name]
-            and fetched.pass_ == LIVE
+            and step.name == LIVE
             and all(part.is_new for part in chunk.parts)
             and not passing.may_repeat(chunk)
         )
         made = chunk.landings(
             run_id=row.run_id,
             seen_at=datetime.now(UTC),
-            is_first=bool(landings),
+            is_first=bool(landings) and not self._table_columns[name],
             append=is_append,
             known_errors=self._with_first_seen,
         )
         if not is_append:
             made = [
-                recall.with_other_columns(self._warehouse, item, self._table_columns[name])
+                recall.with_other_columns(
+                    self._warehouse, item, self._table_columns[name], is_part=job.only is not None
+                )
                 if item.table == name
                 else item
                 for item in made
@@ -299,14 +346,34 @@ class _Run:
             part.book(row)
             passing.take(part)
             self.outcome.archived += part.archived
-        position = {
-            "pass": fetched.pass_,
-            "after": chunk.after,
-            "as_of": row.as_of.isoformat(),
-            "run": {"run_id": row.run_id, **{name: getattr(row, name) for name in ledger.SUMS}},
-        }
-        state = {} if self._has_ids else {name: position}
-        return _Ready(passing, [*landings, *made], state, chunk.rows, is_last=chunk.after is None)
+        expected = passing.expected() if chunk.after is None else None
+        state = self._state(job, self._position(fetched, step, chunk.after, expected))
+        return _Ready(name, [*landings, *made], state, chunk.rows, expected)
+
+    def _position(
+        self, fetched: Fetched, step: Step, after: str | None, expected: Mapping[str, Any] | None
+    ) -> Progress:
+        """Where a run goes on that is cut off once this chunk has landed."""
+        name = fetched.reading.object_type
+        row, progress = self._rows[name], self._jobs[name].progress
+        before = progress.cut_off
+        is_as_old = before is not None and step.name in (LIVE, ARCHIVED)
+        cut_off = CutOff(
+            step=step.name,
+            after=after,
+            began_at=before.began_at if before else row.started_at,
+            as_of=before.as_of if before and is_as_old else step.until or fetched.opened_at,
+            since=step.since,
+            run={"run_id": row.run_id, **{sum_: getattr(row, sum_) for sum_ in ledger.SUMS}},
+            check=expected,
+        )
+        return replace(progress, cut_off=cut_off)
+
+    @staticmethod
+    def _state(job: Job, progress: Progress | None) -> dict[str, Any]:
+        if job.key is None:
+            return {}
+        return {job.key: progress.saved() if progress else None}
 
     def _with_first_seen(self, errors: pa.Table) -> pa.Table:
         try:
@@ -314,90 +381,87 @@ class _Run:
         except WarehouseError:
             return errors  # rather a moment too late than a chunk lost
 
-    def _first_landings(self, reading: Reading) -> list[Landing]:
+    def _first(self, fetched: Fetched) -> list[Landing]:
         """What goes with the first chunk of an object type."""
+        reading = fetched.reading
         name = reading.object_type
         self._begun.add(name)
         self._notes += reading.changed_columns()
-        return [
-            Landing(
-                "properties",
-                pa.concat_tables(
-                    [
-                        reading.properties_table(),
-                        recall.gone_properties(self._warehouse, reading),
-                    ]
-                ),
-            ),
-            Landing("property_options", reading.options_table()),
-            self._runs_landing([self._rows[name]]),
-        ]
+        row = self._rows[name]
+        landings = recall.changed_definitions(self._warehouse, reading)
+        if self._jobs[name].errors:
+            rows = ledger.errors_table(
+                self._jobs[name].errors, run_id=row.run_id, seen_at=row.started_at
+            )
+            landings.append(Landing("errors", self._with_first_seen(rows)))
+        return [*landings, self._runs_landing([row])]
 
     def _runs_landing(self, rows: Sequence[RunRow]) -> Landing:
         return Landing("runs", ledger.table_of(rows, ledger.RUNS))
 
-    def _pass(self, object_type: str, name: str) -> _Pass:
-        return self._passes.setdefault(f"{object_type}/{name}", _Pass(object_type, name))
+    def _pass(self, object_type: str, step: Step) -> Pass:
+        passing = self._passes.get(object_type)
+        if passing is None or passing.step is not step:
+            passing = self._passes[object_type] = Pass(object_type, step)
+        return passing
 
-    def _note_usage(self, fetched: Fetched) -> None:
-        self._under_way = fetched.reading.object_type
-        self._rows[fetched.reading.object_type].note(fetched.usage)
+    def _note(self, fetched: Fetched) -> None:
+        name = fetched.reading.object_type
+        self._under_way = name
+        self._rows[name].note(fetched.usage)
         self.outcome.limit_share = fetched.limit_share
 
-    def _check(self, passing: _Pass) -> None:
-        found = recall.count_rows(
-            self._warehouse, passing.object_type, synced_since=passing.began_at
-        )
-        with self._beginning_anew(passing.object_type):
-            passing.check(found)
+    def _count_live(self, object_type: str) -> int:
+        """Rows of live records, now that everything modified has landed."""
+        recall.retire_merged(self._warehouse, object_type, since=self._rows[object_type].started_at)
+        return recall.count_live(self._warehouse, object_type)
 
-    def _finish(self, reading: Reading) -> None:
-        """An object type is done: sums, resolved errors, and the next run begins at the first."""
-        row = self._rows[reading.object_type]
-        with self._beginning_anew(row.object_type):
+    def _finish(self, fetched: Fetched) -> None:
+        """An object type is done: sums, resolved errors, and where the next run begins."""
+        name = fetched.reading.object_type
+        row, job = self._rows[name], self._jobs[name]
+        with self._beginning_anew(name):
             row.check()
         now = datetime.now(UTC)
-        recall.resolve_errors(self._warehouse, row.object_type, since=row.as_of, now=now)
+        before = job.progress.cut_off
+        since = before.began_at if before else row.started_at
+        recall.resolve_errors(self._warehouse, name, since=since, now=now)
+        recall.retire_merged(self._warehouse, name, since=since)
         row.status, row.finished_at = COMPLETE, now
-        state: dict[str, Any] = {} if self._has_ids else {row.object_type: {}}
-        self._warehouse.land([self._runs_landing([row])], state=state)
+        progress = None
+        if job.is_sync:
+            row.cursor_to = fetched.opened_at.isoformat()
+            row.search_lag_s = fetched.search_lag_s
+            gap = job.progress.gap
+            if fetched.live_total is not None:
+                gap = fetched.live_total - recall.count_live(self._warehouse, name)
+            progress = replace(
+                job.progress,
+                cursor=fetched.opened_at,
+                gap=gap,
+                sweep=fetched.sweep,
+                cut_off=None,
+            )
+        first = [] if name in self._begun else self._first(fetched)[:-1]
+        self._warehouse.land([*first, self._runs_landing([row])], state=self._state(job, progress))
 
     @contextmanager
     def _beginning_anew(self, object_type: str) -> Iterator[None]:
         try:
             yield
         except IncompleteError:
-            if not self._has_ids:
+            if self._jobs[object_type].key is not None:
                 self._differing.add(object_type)
             raise
 
-    def _checkpoint(self, object_type: str) -> Start:
-        saved: Mapping[str, Any] = self._warehouse.state.get(object_type) or {}
-        if not saved:
-            return Start()
-        start = Start.of(saved)
-        self._notes.append(f"{object_type}: going on where the last run stopped")
-        return start
+
+def _begin_of(steps: Sequence[Step]) -> str | None:
+    """Where a run begins, for people: the first id of a list, or the beginning of a window."""
+    first = steps[0] if steps else None
+    if first is None or first.since is None:
+        return first.after if first else None
+    return first.since.isoformat()
 
 
-def _unexpected(exc: Exception) -> IncompleteError:
-    # Where and what kind, and no more: its text may hold a record's values.
-    log.debug("".join(traceback.format_tb(exc.__traceback__)))
-    place = traceback.extract_tb(exc.__traceback__)[-1]
-    return IncompleteError(
-        f"an error that nobody expected ({type(exc).__name__} in {Path(place.filename).name}, "
-        f"line {place.lineno}): what was read before it has landed; please report it, with what "
-        "--verbose prints"
-    )
-
-
-def _status_of(failure: CrmError | None) -> str:
-    match failure:
-        case None:
-            return COMPLETE
-        case Interrupted():
-            return INTERRUPTED
-        case AuthError() | ConfigError():
-            return FAILED
-        case _:
-            return INCOMPLETE
+def _microseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1_000_000)

@@ -82,6 +82,7 @@ class Sender:
         self._is_asked = False
         self.base_url = str(http.base_url.copy_with(username=None, password=None)).rstrip("/")
         self.usage = Usage()
+        self.date: str | None = None  # the header of the latest answer
 
     async def send(self, exchange: Exchange, parse: Callable[[bytes], T]) -> tuple[T, Answer, int]:
         """The parsed body, its answer, and the number of attempts that took.
@@ -142,6 +143,7 @@ class Sender:
                 day.uncount()
         self._reached = True
         answer = Answer.of(response, exchange.name, self.base_url)
+        self.date = answer.headers.get("date", self.date)
         self._limits.observe(answer.headers, slot if window is self._limits.main else None)
         if answer.status == TOO_MANY_REQUESTS:
             self.usage.rate_limited += 1

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from pipelines.outcome import Outcome
 from pipelines.progress import Silent
 from pipelines.settings import OBJECT_TYPES, Settings
 from pipelines.stream import Bounds
-from pipelines.sync import Outcome, sync
+from pipelines.sync import sync
 from pipelines.warehouse import Warehouse
 
 if TYPE_CHECKING:
