@@ -286,6 +286,19 @@ def test_a_quote_that_is_not_closed_swallows_no_ids(tmp_path, text):
     assert refusal_of(tmp_path, text, "ids.csv").startswith("line 3 of ids.csv is no CSV (")
 
 
+def test_commas_are_text_where_tabs_separate(tmp_path):
+    found = of_text(tmp_path, "name, first name, note\tid\nJane, x\t5\n", "ids.tsv")
+
+    assert read(found) == {"5": 2}
+
+
+def test_a_quoted_file_of_one_column_needs_no_header(tmp_path):
+    found = of_text(tmp_path, '"5"\n\n"6"\n', "ids.csv")
+
+    assert read(found) == {"5": 1, "6": 3}
+    assert found.malformed.rows() == [(2, "")]
+
+
 def test_more_rows_than_are_read_at_once_are_all_read(tmp_path):
     count = 150_000
     rows = "".join(f'"{nth}",x\n' for nth in range(1, count + 1))
