@@ -60,7 +60,7 @@ def microseconds(moment: object) -> int | None:
         return None
 
 
-class Given:
+class IdSequence:
     """Ids known before, without repeats, in the order given; `after` is a position among them."""
 
     def __init__(self, ids: Sequence[str]) -> None:

@@ -28,7 +28,7 @@ from pipelines import ledger
 from pipelines.errors import ConfigError
 from pipelines.fetching import Errand, Fetcher, limits_of
 from pipelines.hubspot.limits import Limits
-from pipelines.idpages import Given
+from pipelines.idpages import IdSequence
 from pipelines.landing import Chunk, Landing
 from pipelines.ledger import RunRow
 from pipelines.progress import Counters
@@ -146,7 +146,7 @@ def _records(
     given = (ids or {}).get(object_type)
     errand = Errand(
         row.run_id,
-        (Step(LIVE), Step(ARCHIVED)) if given is None else (Step(IDS, ids=Given(given)),),
+        (Step(LIVE), Step(ARCHIVED)) if given is None else (Step(IDS, ids=IdSequence(given)),),
         known=_known(state.get(object_type, {})),
         counters=Counters(object_type),
     )

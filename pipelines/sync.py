@@ -17,7 +17,7 @@ import pyarrow as pa
 from pipelines import ledger, recall
 from pipelines.errors import CrmError, IncompleteError, WarehouseError
 from pipelines.fetching import Errand, Fetched, Fetcher
-from pipelines.idpages import Given
+from pipelines.idpages import IdSequence
 from pipelines.landing import Chunk, Landing
 from pipelines.ledger import RunRow
 from pipelines.outcome import COMPLETE, Outcome, status_of, unexpected
@@ -92,7 +92,7 @@ def sync(
     """
     notes: list[str] = []
     if ids is not None:
-        jobs = {name: Job((Step(IDS, ids=Given(ids[name])),)) for name in object_types}
+        jobs = {name: Job((Step(IDS, ids=IdSequence(ids[name])),)) for name in object_types}
     else:
         overlap = timedelta(minutes=settings.overlap_minutes)
         jobs = {
