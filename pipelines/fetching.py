@@ -70,7 +70,8 @@ class Errand:
 
     `known`, `defined`: columns and live definitions that the warehouse has. `live`, `archived`:
     versions of its rows, which need not be read again. `gap`, `sweep`: see `steps.Progress`.
-    `only`: the properties to read; None: those of the settings.
+    `only`: the properties to read; None: those of the settings. `id_property`: what is given
+    as ids are values of it.
     """
 
     run_id: str
@@ -83,6 +84,7 @@ class Errand:
     gap: int | None = None
     sweep: str | None = None
     only: tuple[str, ...] | None = None
+    id_property: str | None = None
 
 
 class Fetcher:
@@ -166,6 +168,8 @@ class Fetcher:
         reading = await reading_of(
             client, name, self._settings.of(name), errand.known, defined=errand.defined
         )
+        if errand.id_property is not None:
+            reading.check_unique(errand.id_property)
         return reading if errand.only is None else reading.only(errand.only)
 
     def _object_fetch(
@@ -351,7 +355,11 @@ class _ObjectFetch:
         async def read(page: IdPage) -> Batch:
             self._counters.add_found(len(page.ids))
             await self._room.take(len(page.ids))
-            batch = await self._hydrator.read(page, archived=archived)
+            name = self.errand.id_property
+            if name is None:
+                batch = await self._hydrator.read(page, archived=archived)
+            else:
+                batch = await self._hydrator.read_by(name, page)
             self._counters.read += len(page.ids)
             return batch
 

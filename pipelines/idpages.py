@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import polars as pl
+
 from pipelines.hubspot.client import MAX_BATCH_READ
 
 _BIGINT_DIGITS: Final = 19
@@ -77,3 +79,23 @@ class IdSequence:
             end = start + MAX_BATCH_READ
             following = str(end) if end < len(self._ids) else None
             yield IdPage(self._ids[start:end], following, is_fresh=True)
+
+
+class SortedIds:
+    """Ids of rows, ascending; `after` is the last id of a page, so that rows may come between."""
+
+    def __init__(self, ids: pl.Series) -> None:
+        self._ids = ids
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._ids)
+
+    async def pages(self, after: str | None = None) -> AsyncGenerator[IdPage]:
+        """A page at a time, from the first id that is greater."""
+        begin = 0 if after is None else int(self._ids.search_sorted(int(after), side="right"))
+        for start in range(begin, len(self._ids), MAX_BATCH_READ):
+            page = [str(number) for number in self._ids[start : start + MAX_BATCH_READ]]
+            is_last = start + MAX_BATCH_READ >= len(self._ids)
+            yield IdPage(tuple(page), None if is_last else page[-1], is_fresh=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -124,6 +124,7 @@ class Chunk:
         seen_at: datetime,
         is_first: bool = False,
         append: bool = False,
+        lines_of: Callable[[Collection[str]], Mapping[str, int]] | None = None,
         known_errors: Callable[[pa.Table], pa.Table] = lambda errors: errors,
     ) -> list[Landing]:
         """Rows for the tables of this chunk; tables that get none are left out.
@@ -133,12 +134,15 @@ class Chunk:
             seen_at: The same.
             is_first: Keep tables that get no rows, so that there are such tables to query.
             append: The object's table has none of these ids yet.
+            lines_of: Says where somebody wrote down some ids.
             known_errors: Gives rows of `errors` what an earlier run wrote there.
         """
         rows = pa.concat_tables([part.rows for part in self.parts])
         if any(part.winners for part in self.parts):
             rows = _last_of_each(rows)
         errors = [row for part in self.parts for row in part.errors]
+        if lines_of is not None:
+            errors = _with_lines(errors, lines_of)
         aliases = {row.old_id: row for part in self.parts for row in part.aliases}
         requests = [row for part in self.parts for row in part.requests]
         made = [
@@ -151,6 +155,19 @@ class Chunk:
             Landing("id_aliases", ledger.table_of(list(aliases.values()), ledger.ID_ALIASES)),
         ]
         return [landing for landing in made if landing.rows.num_rows or is_first]
+
+
+def _with_lines(
+    errors: Sequence[ErrorRow], lines_of: Callable[[Collection[str]], Mapping[str, int]]
+) -> list[ErrorRow]:
+    """The same rows, each with the line that its id was read from."""
+    lines = lines_of({row.object_id for row in errors if row.object_id})
+    return [
+        replace(row, context={**(row.context or {}), "lines": [lines[row.object_id or ""]]})
+        if row.object_id in lines
+        else row
+        for row in errors
+    ]
 
 
 def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> Typed:

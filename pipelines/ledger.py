@@ -99,6 +99,7 @@ class RunRow:
     merged_ids: int = 0
     error_ids: int = 0
     rejected_values: int = 0
+    duplicate_ids: int = 0
     requests: int = 0
     retries: int = 0
     rate_limited: int = 0
@@ -188,6 +189,7 @@ _RUN_TYPES = {
         "merged_ids",
         "error_ids",
         "rejected_values",
+        "duplicate_ids",
         "requests",
         "retries",
         "rate_limited",

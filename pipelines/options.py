@@ -51,12 +51,14 @@ WaitOption = Annotated[
 ]
 
 
-def moment(text: str, option: str) -> datetime:
-    """A moment that somebody typed: ISO 8601; without a zone it is UTC.
+def moment(text: str | None, option: str) -> datetime | None:
+    """A moment that somebody typed, if anybody did: ISO 8601; without a zone it is UTC.
 
     Raises:
         ConfigError: It is none.
     """
+    if text is None:
+        return None
     try:
         at = datetime.fromisoformat(text.strip())
     except ValueError:

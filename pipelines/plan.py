@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.errors import AuthError, DailyLimitError, TerminalError
@@ -15,10 +16,11 @@ from pipelines.hubspot.client import MAX_BATCH_READ, MAX_LIST_PAGE, HubSpotClien
 from pipelines.hubspot.limits import Limits
 from pipelines.hubspot.paths import Paths
 from pipelines.hubspot.wire import AccountDetails
+from pipelines.keyset import Searching, Window, within
 from pipelines.reader import Reader
 from pipelines.rows import Rows
 from pipelines.settings import Settings
-from pipelines.steps import Progress
+from pipelines.steps import Progress, Step
 
 PREPARING = 3
 """Requests before the first list: definitions, live and archived, and the count for the ETA."""
@@ -26,10 +28,16 @@ PREPARING = 3
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """How many records a run will read of one object type; `archived` None: not known."""
+    """How many records a run will read of one object type; `archived` None: not known.
+
+    `is_listed`: their ids come from HubSpot's list, else they are known or searched for.
+    `lookups`: values of which the ids have to be found first.
+    """
 
     live: int
     archived: int | None = None
+    is_listed: bool = True
+    lookups: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,8 @@ def lines_of(
     for name, found in records.items():
         passes = (found.live, found.archived or 0)
         lists = sum(max(_parts(count, MAX_LIST_PAGE), 1) for count in passes)  # the last is empty
-        reads = sum(_parts(count, MAX_BATCH_READ) for count in passes)
+        lists = lists if found.is_listed else 0
+        reads = sum(_parts(count, MAX_BATCH_READ) for count in (*passes, found.lookups))
         lines.append(line(name, found, preparing=PREPARING, lists=lists, reads=reads))
     archived = [one.archived for one in records.values() if one.archived is not None]
     all_records = Records(
@@ -169,7 +178,46 @@ def plan_run(
     """
     archived, cut_off = _known(warehouse, object_types, lock_wait_s=lock_wait_s)
     goes_on = () if is_full else cut_off
-    return asyncio.run(_asked(settings, archived, goes_on))
+
+    async def count(client: HubSpotClient) -> dict[str, Records]:
+        return {
+            name: Records((await client.search(name, {"limit": 1})).total, known)
+            for name, known in archived.items()
+        }
+
+    return asyncio.run(_asked(settings, count, goes_on))
+
+
+def plan_steps(
+    settings: Settings, object_type: str, steps: Sequence[Step], *, is_by_value: bool = False
+) -> Plan:
+    """Find out what `crm backfill` with these steps will take.
+
+    Args:
+        settings: Checked settings.
+        object_type: Plural, as in the path.
+        steps: Of the backfill.
+        is_by_value: What is given as ids are values of a unique property.
+
+    Raises:
+        HubSpotError: It does not answer, or refuses.
+    """
+
+    async def count(client: HubSpotClient) -> dict[str, Records]:
+        first = steps[0]
+        if first.ids is not None:
+            given = first.ids.count
+            lookups = given if is_by_value else 0
+            return {object_type: Records(given, 0, is_listed=False, lookups=lookups)}
+        filters = within(first.low, first.high)
+        if first.since is not None:
+            until = first.until or client.server_time or datetime.now(UTC)
+            window = Window(first.since, until, is_created=first.is_created)
+            filters.append(window.condition(object_type))
+        _, total = await Searching(client, object_type, *filters).greatest()
+        return {object_type: Records(total, None, is_listed=first.since is None)}
+
+    return asyncio.run(_asked(settings, count, ()))
 
 
 def _known(
@@ -190,7 +238,9 @@ def _known(
 
 
 async def _asked(
-    settings: Settings, archived: Mapping[str, int | None], goes_on: tuple[str, ...]
+    settings: Settings,
+    count: Callable[[HubSpotClient], Awaitable[Mapping[str, Records]]],
+    goes_on: tuple[str, ...],
 ) -> Plan:
     limits = limits_of(settings)
     async with open_http(base_url=settings.base_url) as http:
@@ -201,10 +251,7 @@ async def _asked(
             paths=Paths(settings.api_version),
         )
         account = await _account(client)
-        records = {
-            name: Records((await client.search(name, {"limit": 1})).total, known)
-            for name, known in archived.items()
-        }
+        records = await count(client)
         await client.watch_quota()
     return _plan(limits, settings, records, account, goes_on=goes_on, asked=client.usage.requests)
 

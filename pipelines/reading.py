@@ -59,6 +59,20 @@ class Reading:
                 )
         return replace(self, columns=tuple(c for c in self.columns if c.property in properties))
 
+    def check_unique(self, id_property: str) -> None:
+        """Nothing, when records can be read by this property.
+
+        Raises:
+            ConfigError: They cannot.
+        """
+        named = {prop.name: prop for prop in self.definitions if not prop.archived}
+        unique = sorted(n for n, prop in named.items() if prop.has_unique_value or n == "email")
+        if id_property not in unique:
+            raise ConfigError(
+                f"records of {self.object_type} cannot be read by {id_property!r}: "
+                f"it must be a unique property ({', '.join(unique) or 'there is none'})"
+            )
+
     def changed_columns(self) -> list[str]:
         """One line for each property whose values go to another column than before."""
         return [

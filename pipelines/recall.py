@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -181,6 +181,19 @@ def _row_set(rows: pa.Table) -> set[tuple[Any, ...]]:
     return {tuple(row.values()) for row in rows.to_pylist()}
 
 
+def ids_in(
+    warehouse: Warehouse, object_type: str, condition: str, *parameters: object
+) -> pl.Series:
+    """Ids of the rows of a table that fulfil a condition, ascending, as numbers."""
+    if not warehouse.has_table(object_type):
+        return pl.Series("id", [], pl.Int64)
+    found = warehouse.query(
+        f"select id from crm.{quoted(object_type)} where {condition} order by id",  # noqa: S608  (our own)
+        *parameters,
+    )
+    return pl.Series("id", found["id"])
+
+
 def table_columns(warehouse: Warehouse, table: str) -> dict[str, str]:
     """SQL type by name of the columns of a table, in order; nothing without the table."""
     rows = warehouse.query(
@@ -251,9 +264,16 @@ def retryable_ids(warehouse: Warehouse, object_type: str) -> list[str]:
 
 
 def resolve_errors(
-    warehouse: Warehouse, object_type: str, *, since: datetime, now: datetime
+    warehouse: Warehouse,
+    object_type: str,
+    *,
+    since: datetime,
+    now: datetime,
+    only: Sequence[str] | None = None,
 ) -> None:
     """Mark as resolved what did not fail again in this way since then.
+
+    With `only`, nothing but these properties was read, so other values are as wrong as before.
 
     Its record has landed, or was merged into one that has, or has failed for another reason.
     """
@@ -262,12 +282,14 @@ def resolve_errors(
     warehouse.execute(
         "update crm.errors set resolved_at = ? "  # noqa: S608  (quoted)
         "where resolved_at is null and object_type = ? and last_seen_at < ? "
+        "and (? is null or property is null or property in (select unnest(?::varchar[]))) "
         "and (try_cast(object_id as bigint) in ("
         f"select id from crm.{quoted(object_type)} where synced_at >= ? union all "
         "select old_id from crm.id_aliases where object_type = ? and seen_at >= ?) "
         "or (object_id, stage) in (select (object_id, stage) from crm.errors "
         "where object_type = ? and stage = 'read' and last_seen_at >= ?))",
-        now, object_type, since, since, object_type, since, object_type, since,
+        now, object_type, since, only and list(only), only and list(only),
+        since, object_type, since, object_type, since,
     )  # fmt: skip
 
 

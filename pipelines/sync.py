@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines import ledger, recall
-from pipelines.errors import CrmError, IncompleteError, WarehouseError
+from pipelines.errors import CrmError, IncompleteError, MadeWay, WarehouseError
 from pipelines.fetching import Errand, Fetched, Fetcher
 from pipelines.idpages import IdSequence
 from pipelines.landing import Chunk, Landing
@@ -42,7 +42,9 @@ class Job:
     `key`: under which its progress is kept; None: it is not, and a run that is cut off begins
     anew. `is_sync`: when it is done, everything modified before it began is in the table.
     `only`: these properties are read, and nothing else in the table changes. `errors`: rows of
-    `errors` that land with the first chunk.
+    `errors` that land with the first chunk. `duplicates`: how many more times ids were given.
+    `id_property`: the ids are values of it. `lines_of`: where somebody wrote down these ids.
+    `selection`: what was asked for, as people say it.
     """
 
     steps: tuple[Step, ...]
@@ -51,7 +53,10 @@ class Job:
     is_sync: bool = False
     only: tuple[str, ...] | None = None
     errors: tuple[ledger.ErrorRow, ...] = ()
-    cursor_from: str | None = None
+    duplicates: int = 0
+    id_property: str | None = None
+    lines_of: Callable[[Collection[str]], Mapping[str, int]] | None = None
+    selection: str | None = None
 
 
 def sync(
@@ -158,10 +163,15 @@ def run(
     view: View,
     stop: threading.Event,
     command: str,
+    makes_way: bool = False,
     bounds: Bounds = Bounds(),
 ) -> Outcome:
-    """Do what `jobs` say, one object type after the other; see `sync`."""
+    """Do what `jobs` say, one object type after the other; see `sync`.
+
+    With `makes_way` it ends with `MadeWay` when another `crm` wants the warehouse.
+    """
     one = _Run(settings, warehouse, jobs, view=view, stop=stop, command=command, bounds=bounds)
+    one.makes_way = makes_way
     try:
         one.read_all()
     except CrmError as exc:
@@ -197,6 +207,7 @@ class _Run:
         command: str,
         bounds: Bounds,
     ) -> None:
+        self.makes_way = False
         self._warehouse = warehouse
         self._jobs = jobs
         self._differing: set[str] = set()  # object types whose sums do not add up
@@ -212,7 +223,8 @@ class _Run:
                 object_type=name,
                 started_at=started_at,
                 as_of=started_at,
-                cursor_from=job.cursor_from or _begin_of(job.steps),
+                cursor_from=job.selection or _begin_of(job.steps),
+                duplicate_ids=job.duplicates,
             )
             for name, job in jobs.items()
         }
@@ -253,6 +265,8 @@ class _Run:
                     on_disk = partial(fetch.taken, fetched.chunk.read)
                     del fetched
                     self._land(ready, on_disk)
+                    if self.makes_way and self._warehouse.is_wanted():
+                        raise MadeWay("another crm wants the warehouse: going on after it")
                 if not fetch.is_next_within(HOLD_S):
                     self._warehouse.release()  # others may read while we wait for HubSpot
 
@@ -291,6 +305,7 @@ class _Run:
             gap=job.progress.gap,
             sweep=job.progress.sweep,
             only=job.only,
+            id_property=job.id_property,
         )
         if since is not None:
             is_whole = job.progress.cut_off is None and job.progress.cursor is not None
@@ -331,6 +346,7 @@ class _Run:
             seen_at=datetime.now(UTC),
             is_first=bool(landings) and not self._table_columns[name],
             append=is_append,
+            lines_of=job.lines_of,
             known_errors=self._with_first_seen,
         )
         if not is_append:
@@ -425,7 +441,7 @@ class _Run:
         now = datetime.now(UTC)
         before = job.progress.cut_off
         since = before.began_at if before else row.started_at
-        recall.resolve_errors(self._warehouse, name, since=since, now=now)
+        recall.resolve_errors(self._warehouse, name, since=since, now=now, only=job.only)
         recall.retire_merged(self._warehouse, name, since=since)
         row.status, row.finished_at = COMPLETE, now
         progress = None
