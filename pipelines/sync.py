@@ -364,7 +364,7 @@ class _Run:
             self.outcome.archived += part.archived
         expected = passing.expected() if chunk.after is None else None
         state = self._state(job, self._position(fetched, step, chunk.after, expected))
-        return _Ready(name, [*landings, *made], state, chunk.rows, expected)
+        return _Ready(name, _one_of_each([*landings, *made]), state, chunk.rows, expected)
 
     def _position(
         self, fetched: Fetched, step: Step, after: str | None, expected: Mapping[str, Any] | None
@@ -469,6 +469,16 @@ class _Run:
             if self._jobs[object_type].key is not None:
                 self._differing.add(object_type)
             raise
+
+
+def _one_of_each(landings: Sequence[Landing]) -> list[Landing]:
+    """The same rows with one landing for each table."""
+    by_table: dict[str, Landing] = {}
+    for one in landings:
+        before = by_table.get(one.table)
+        rows = one.rows if before is None else pa.concat_tables([before.rows, one.rows])
+        by_table[one.table] = replace(one, rows=rows)
+    return list(by_table.values())
 
 
 def _begin_of(steps: Sequence[Step]) -> str | None:
