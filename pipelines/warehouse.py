@@ -39,6 +39,9 @@ CHECKPOINT_BYTES = 40 << 20
 """What may wait in DuckDB's log, and so in its memory. Each checkpoint writes the last row group
 of 122,880 rows anew, so many small ones are slow."""
 
+LOCK_POLL_S = 0.25
+"""How often to look whether another run has ended."""
+
 _WORK_SUFFIX = ".work"
 _UNLOADABLE = "what an earlier run had left cannot be loaded, so it is read again"
 _DISCARDED = "discarded-"  # what folders are called that are being deleted
@@ -53,7 +56,8 @@ class Warehouse:
 
     Args:
         path: The DuckDB file; made when it does not exist.
-        lock_wait_s: How long to wait while another program has the file open.
+        lock_wait_s: How long to wait while another program has the file open, or another
+            run is at work on it.
         tell: Gets one line for everything a person should know, such as a wait.
 
     Raises:
@@ -72,7 +76,7 @@ class Warehouse:
         self.path = path.absolute()
         self._work = _work_folder(self.path)
         self._wal = self.path.with_name(self.path.name + ".wal")
-        self._lock = filelock.FileLock(self._work / "lock", timeout=0)
+        self._lock = filelock.FileLock(self._work / "lock")
         self._lock_wait_s = lock_wait_s
         self._tell = tell
         self._held: duckdb.DuckDBPyConnection | None = None
@@ -191,8 +195,15 @@ class Warehouse:
         return bool(self.query(HAS_TABLE, DATASET, table).num_rows)
 
     def _acquire(self) -> None:
+        """Be the only run on this warehouse, once the one that is at work has ended."""
         try:
-            self._lock.acquire()
+            try:
+                self._lock.acquire(timeout=0)
+            except filelock.Timeout:
+                if not self._lock_wait_s:
+                    raise
+                self._tell(f"waiting for {self.path}, on which another crm is at work")
+                self._lock.acquire(timeout=self._lock_wait_s, poll_interval=LOCK_POLL_S)
         except filelock.Timeout as exc:
             raise WarehouseError(
                 f"another crm is at work on {self.path}: wait until it has ended, "
