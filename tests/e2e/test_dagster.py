@@ -9,7 +9,7 @@ from functools import partial
 
 import dagster as dg
 import pytest
-from harness import environment, rows, started, wait_until
+from harness import HERE, environment, rows, started, wait_until
 
 from pipelines.dagster_assets import CHECK, crm_assets, crm_schedule
 from pipelines.settings import OBJECT_TYPES
@@ -142,6 +142,7 @@ def test_both_assets_at_once_share_the_warehouse(simulator, at, monkeypatch, tmp
     """Dagster's default executor gives each asset a process; neither harms the other."""
     running = simulator(contacts=150, calls=60, latency_ms=100)
     at(running)
+    monkeypatch.chdir(HERE)  # where Dagster's processes find this module
     folder, home = tmp_path / "folder", tmp_path / "home"
     folder.mkdir()
     home.mkdir()
