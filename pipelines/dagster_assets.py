@@ -108,7 +108,7 @@ def _asset(
         shown = {name: ended.account[name] for name in _SHOWN if name in ended.account}
         if ended.exit_code:
             failure = dg.Failure(
-                ended.last_line or f"crm ended with exit {ended.exit_code}",
+                f"crm ended with exit {ended.exit_code}: {ended.last_line}",
                 metadata={"exit_code": ended.exit_code, **shown},
             )
             if ended.exit_code in RETRIED_CODES and context.retry_number < retries.max_retries:
