@@ -59,6 +59,32 @@ class Reading:
                 )
         return replace(self, columns=tuple(c for c in self.columns if c.property in properties))
 
+    def stale(self, in_use: Mapping[str, str | None]) -> tuple[str, ...]:
+        """Properties whose values are not in their columns, though no record has changed.
+
+        Their type is another one now, or the settings leave them out no longer, or HubSpot
+        calculates them and has only begun to.
+
+        Args:
+            in_use: The column of each live property in the last run; empty before the first.
+        """
+        calculated = {prop.name for prop in self.definitions if prop.calculated}
+        return tuple(
+            column.property
+            for column in self.columns
+            if in_use
+            and (
+                in_use[column.property] != column.name
+                if column.property in in_use
+                else column.property in calculated
+            )
+        )
+
+    def calculated(self) -> tuple[str, ...]:
+        """Properties that are read and whose values HubSpot calculates."""
+        calculated = {prop.name for prop in self.definitions if prop.calculated}
+        return tuple(c.property for c in self.columns if c.property in calculated)
+
     def check_unique(self, id_property: str) -> None:
         """Nothing, when records can be read by this property.
 

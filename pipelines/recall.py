@@ -37,14 +37,15 @@ def known_columns(warehouse: Warehouse, object_type: str) -> KnownColumns:
     return {row["name"]: _by_kind(row) for row in rows}
 
 
-def defined_properties(warehouse: Warehouse, object_type: str) -> frozenset[str]:
-    """Names of the live definitions that the last run found."""
+def columns_in_use(warehouse: Warehouse, object_type: str) -> dict[str, str | None]:
+    """The column of each live property, as the last run left them; None: it was not read."""
     if not warehouse.has_table("properties"):
-        return frozenset()
+        return {}
     found = warehouse.query(
-        "select name from crm.properties where object_type = ? and not archived", object_type
+        "select name, column_name from crm.properties where object_type = ? and not archived",
+        object_type,
     )
-    return frozenset(found["name"].to_pylist())
+    return dict(zip(found["name"].to_pylist(), found["column_name"].to_pylist(), strict=True))
 
 
 def _by_kind(row: Mapping[str, Any]) -> dict[Kind, str]:

@@ -43,6 +43,7 @@ _KEYS = SECRET_KEYS | {
     "api_version",
     "daily_reserve_pct",
     "overlap_minutes",
+    "refresh_calculated_hours",
     "requests_per_10s",
     "reserve_per_10s",
     "search_requests_per_s",
@@ -66,7 +67,8 @@ class Settings:
     """Every setting of a run. What signs in is masked wherever this is printed.
 
     It is `access_token` or `oauth`; the token is empty where there are credentials for OAuth.
-    `requests_per_10s` None means: 100 until HubSpot's answers state the app's limit.
+    `requests_per_10s` None means: 100 until HubSpot's answers state the app's limit;
+    `refresh_calculated_hours` None: calculated properties are not read on their own.
     """
 
     access_token: str = field(default="", repr=False)
@@ -78,6 +80,7 @@ class Settings:
     daily_reserve_pct: int = DEFAULT_DAILY_RESERVE_PCT
     search_requests_per_s: int = DEFAULT_SEARCH_REQUESTS_PER_S
     overlap_minutes: int = DEFAULT_OVERLAP_MINUTES
+    refresh_calculated_hours: int | None = None
     objects: Mapping[str, ObjectSettings] = field(default_factory=dict)
 
     def of(self, object_type: str) -> ObjectSettings:
@@ -112,6 +115,7 @@ def load_settings() -> Settings:
         search_requests_per_s=_optional_count("search_requests_per_s")
         or DEFAULT_SEARCH_REQUESTS_PER_S,
         overlap_minutes=DEFAULT_OVERLAP_MINUTES if overlap is None else overlap,
+        refresh_calculated_hours=_optional_count("refresh_calculated_hours"),
         objects={object_type: _object_settings(object_type) for object_type in OBJECT_TYPES},
     )
 

@@ -17,12 +17,13 @@ import pyarrow as pa
 from pipelines import ledger, recall
 from pipelines.errors import CrmError, IncompleteError, MadeWay, WarehouseError
 from pipelines.fetching import Errand, Fetched, Fetcher
-from pipelines.idpages import IdSequence
+from pipelines.idpages import IdSequence, SortedIds
 from pipelines.landing import Chunk, Landing
 from pipelines.ledger import RunRow
 from pipelines.outcome import COMPLETE, Outcome, status_of, unexpected
 from pipelines.passes import Pass, check
 from pipelines.progress import Counters, View
+from pipelines.reading import Reading
 from pipelines.settings import Settings
 from pipelines.steps import ARCHIVED, IDS, LIVE, MODIFIED, SWEEP, CutOff, Progress, Step, steps_of
 from pipelines.stream import Bounds
@@ -51,6 +52,8 @@ class Job:
     progress: Progress = field(default_factory=Progress)
     key: str | None = None
     is_sync: bool = False
+    is_refresh_due: bool = False
+    after_all: Mapping[str, Progress] = field(default_factory=dict)
     only: tuple[str, ...] | None = None
     errors: tuple[ledger.ErrorRow, ...] = ()
     duplicates: int = 0
@@ -99,16 +102,59 @@ def sync(
     if ids is not None:
         jobs = {name: Job((Step(IDS, ids=IdSequence(ids[name])),)) for name in object_types}
     else:
-        overlap = timedelta(minutes=settings.overlap_minutes)
         jobs = {
             name: sync_job(
-                warehouse, name, notes=notes, overlap=overlap, is_full=is_full, since=since
+                warehouse, name, notes=notes, settings=settings, is_full=is_full, since=since
             )
             for name in object_types
         }
     outcome = run(settings, warehouse, jobs, view=view, stop=stop, command=command, bounds=bounds)
     outcome.notes[:0] = notes
+    if ids is None and outcome.failure is None:
+        _refresh(settings, warehouse, outcome, view=view, stop=stop, bounds=bounds)
     return outcome
+
+
+def _refresh(
+    settings: Settings,
+    warehouse: Warehouse,
+    outcome: Outcome,
+    *,
+    view: View,
+    stop: threading.Event,
+    bounds: Bounds,
+) -> None:
+    """Read the stale properties of every row, and nothing else; added to `outcome`."""
+    jobs = {}
+    for row in outcome.runs:
+        name = row.object_type
+        progress = Progress.of(warehouse.state.get(name))
+        if progress.stale:
+            outcome.notes.append(f"{name}: reading {', '.join(progress.stale)} of every row")
+            jobs[name] = _refresh_job(warehouse, name, progress)
+    if jobs:
+        more = run(
+            settings, warehouse, jobs, view=view, stop=stop, command="refresh", bounds=bounds
+        )
+        outcome.runs += more.runs
+        outcome.seconds += more.seconds
+        outcome.failure = more.failure
+
+
+def _refresh_job(warehouse: Warehouse, object_type: str, progress: Progress) -> Job:
+    key = f"refresh {object_type} {' '.join(progress.stale)}"
+    here = Progress.of(warehouse.state.get(key))
+    after = here.cut_off.after if here.cut_off else None
+    is_landed = here.cut_off is not None and after is None
+    ids = SortedIds(recall.ids_in(warehouse, object_type, "true"))
+    return Job(
+        () if is_landed else (Step(IDS, after, ids=ids),),
+        here,
+        key=key,
+        only=progress.stale,
+        selection=f"{', '.join(progress.stale)} of every row",
+        after_all={object_type: replace(progress, stale=())},
+    )
 
 
 def sync_job(
@@ -116,7 +162,7 @@ def sync_job(
     object_type: str,
     *,
     notes: list[str],
-    overlap: timedelta,
+    settings: Settings,
     is_full: bool,
     since: datetime | None,
 ) -> Job:
@@ -132,11 +178,24 @@ def sync_job(
             progress = Progress()
     if is_full:
         progress = replace(progress, cut_off=None)
+    steps = steps_of(
+        progress,
+        overlap=timedelta(minutes=settings.overlap_minutes),
+        is_full=is_full,
+        since=since,
+    )
+    hours = settings.refresh_calculated_hours
+    is_reading_all = steps[0].name == LIVE and steps[0].after is None
+    last = progress.refreshed_at
+    is_due = hours is not None and (
+        last is None or datetime.now(UTC) - last >= timedelta(hours=hours)
+    )
     return Job(
-        steps_of(progress, overlap=overlap, is_full=is_full, since=since),
+        steps,
         progress,
         key=object_type,
         is_sync=True,
+        is_refresh_due=is_due and not is_reading_all,
     )
 
 
@@ -234,6 +293,7 @@ class _Run:
         self._passes: dict[str, Pass] = {}
         self._was_empty = {name: recall.count_rows(warehouse, name) == 0 for name in jobs}
         # Now, for later the file may be locked, and a chunk in hand would be lost.
+        self._in_use = {name: recall.columns_in_use(warehouse, name) for name in jobs}
         self._table_columns = {name: recall.table_columns(warehouse, name) for name in jobs}
         self._fetcher = Fetcher(
             settings,
@@ -300,7 +360,7 @@ class _Run:
             self._rows[name].run_id,
             job.steps,
             known=recall.known_columns(warehouse, name),
-            defined=recall.defined_properties(warehouse, name),
+            defined=self._in_use[name],
             counters=self._counters[name],
             gap=job.progress.gap,
             sweep=job.progress.sweep,
@@ -383,7 +443,17 @@ class _Run:
             run={"run_id": row.run_id, **{sum_: getattr(row, sum_) for sum_ in ledger.SUMS}},
             check=expected,
         )
-        return replace(progress, cut_off=cut_off)
+        return replace(progress, cut_off=cut_off, stale=self._stale(fetched.reading))
+
+    def _stale(self, reading: Reading) -> tuple[str, ...]:
+        """Properties to be read of every row once this run is done."""
+        job = self._jobs[reading.object_type]
+        if not job.is_sync or not self._table_columns[reading.object_type]:
+            return ()
+        found = {*job.progress.stale, *reading.stale(self._in_use[reading.object_type])}
+        if job.is_refresh_due:
+            found.update(reading.calculated())
+        return tuple(sorted(found.intersection(reading.properties)))
 
     @staticmethod
     def _state(job: Job, progress: Progress | None) -> dict[str, Any]:
@@ -456,6 +526,8 @@ class _Run:
                 cursor=fetched.opened_at,
                 gap=gap,
                 sweep=fetched.sweep,
+                refreshed_at=row.started_at if job.is_refresh_due else job.progress.refreshed_at,
+                stale=self._stale(fetched.reading),
                 cut_off=None,
             )
         first = [] if name in self._begun else self._first(fetched)[:-1]

@@ -210,10 +210,7 @@ class Warehouse:
         try:
             if not self._is_free():
                 if self._turn_wait_s:
-                    self._tell(
-                        f"another crm is at work on {self.path}: waiting for it, up to "
-                        f"{self._turn_wait_s:g} s"
-                    )
+                    self._tell(f"waiting for {self.path}, on which another crm is at work")
                 with self._turn.acquire(timeout=self._turn_wait_s):
                     self._lock.acquire(timeout=max(until - time.monotonic(), 0))
         except filelock.Timeout as exc:
