@@ -108,6 +108,7 @@ class RollingWindow:
         self._answered: list[tuple[Slot, float]] = []
         self._settling: asyncio.TimerHandle | None = None
         self._sent = 0
+        self._under_way = 0
         self._started_at: float | None = None
         self._allowed = 0.0  # requests allowed before the present limit held
         self._allowed_until = 0.0
@@ -133,13 +134,17 @@ class RollingWindow:
             while (wait_s := self._take(slot)) > 0:
                 await self._doze(wait_s)
             self._sent += 1
+            self._under_way += 1
             if self._started_at is None:
                 self._started_at = self._allowed_until = slot.at
 
     def release(self, slot: Slot) -> None:
         """The answer is here, or will never come: the place is free a period from now."""
         self._answered.append((slot, self._clock() + self.period_s + MARGIN_S))
-        if self._settling is None:
+        self._under_way -= 1
+        if not self._under_way:  # perhaps the last one of all: nobody may come to write it later
+            self._settle_soon()
+        elif self._settling is None:
             self._settling = asyncio.get_running_loop().call_later(SETTLE_S, self._settle_soon)
 
     def _settle_soon(self) -> None:

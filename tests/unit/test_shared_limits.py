@@ -107,6 +107,25 @@ def test_what_a_killed_process_had_taken_comes_back_by_itself(folder):
     assert run(main()) == pytest.approx(LEASE_S + 10, abs=2)
 
 
+def test_a_process_that_ends_with_its_last_answer_leaves_no_place_taken(folder):
+    """`crm doctor` is such a one: else a few of them would leave nothing for two minutes."""
+
+    async def ended():
+        (one,) = on_one_file(folder, 2, processes=1)
+        async with one.slot():
+            pass
+
+    async def main():
+        (other,) = on_one_file(folder, 2, processes=1)
+        async with other.slot():
+            return asyncio.get_running_loop().time() - 1000
+
+    for _ in range(2):
+        run(ended())  # its loop ends at once, and nothing that it had put off is ever done
+
+    assert run(main()) == pytest.approx(10, abs=0.1)
+
+
 def test_a_late_answer_does_not_free_the_place_of_another(folder):
     """Its lease has ended, and somebody else has that place now."""
 
