@@ -16,6 +16,8 @@ DEFAULT_REQUESTS_PER_10S = 100
 DEFAULT_SEARCH_REQUESTS_PER_S = 5
 MAIN_PERIOD_S = 10.0
 SEARCH_PERIOD_S = 1.0
+LONGEST_PERIOD_S = 60.0
+MOST_DIGITS = 15  # exact as a float; what has more is no count
 
 
 class Limits:
@@ -81,7 +83,7 @@ class Limits:
         if limit:
             interval_ms = _number(headers, "x-hubspot-ratelimit-interval-milliseconds")
             period_s = interval_ms / 1000 if interval_ms else self.main.period_s
-            self.main.resize(limit, period_s)
+            self.main.resize(limit, min(period_s, LONGEST_PERIOD_S))
             remaining = _number(headers, "x-hubspot-ratelimit-remaining")
             if remaining is not None:
                 self.main.observe_remaining(remaining, slot)
@@ -93,4 +95,5 @@ class Limits:
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:
     text = headers.get(name, "")
-    return int(text) if text.isdecimal() and text.isascii() else None
+    is_count = text.isdecimal() and text.isascii() and len(text) <= MOST_DIGITS
+    return int(text) if is_count else None

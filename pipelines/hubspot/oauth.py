@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LIFE_S: Final = 1800.0
 """How long a token lives of which HubSpot does not say it."""
+LONGEST_LIFE_S: Final = 86_400
 USED_SHARE: Final = 5 / 6
 """The part of its life that a token is used for: 25 minutes of 30."""
 
@@ -120,8 +121,8 @@ class OAuthToken:
             raise self._failure from error
         if issued.refresh_token:
             self._form["refresh_token"] = issued.refresh_token
-        life_s = issued.expires_in if (issued.expires_in or 0) > 0 else None
-        self._use_until = asked_at + (life_s or LIFE_S) * USED_SHARE
+        life_s = min(issued.expires_in or 0, LONGEST_LIFE_S)
+        self._use_until = asked_at + (life_s if life_s > 0 else LIFE_S) * USED_SHARE
         return Bearer(issued.access_token.strip())
 
     async def _ask(self) -> IssuedToken:
