@@ -17,7 +17,8 @@ from pipelines.errors import AuthError, DailyLimitError, HubSpotError, Transient
 from pipelines.hubspot import answers, decode
 from pipelines.hubspot.answers import Answer
 from pipelines.hubspot.auth import BY_OAUTH, Bearer, StaticToken, unsendable
-from pipelines.hubspot.retry import RetryPolicy, repeat
+from pipelines.hubspot.retry import TOO_MANY_REQUESTS, RetryPolicy, repeat
+from pipelines.hubspot.send import Usage
 
 if TYPE_CHECKING:
     from pipelines.hubspot.auth import OAuthCredentials, Token
@@ -50,8 +51,7 @@ class OAuthToken:
 
     The first request that needs one fetches it, and all others wait for that one answer.
     A failed fetch is repeated as other requests are; what it ends with is raised for the
-    rest of the run. Fetches count neither in the limits nor in the usage of a client: both
-    are about requests for data.
+    rest of the run. Fetches take no place in the limits, which are about requests for data.
 
     Args:
         http: Goes to the host of the API; the caller closes it.
@@ -78,9 +78,14 @@ class OAuthToken:
         self._bearer: Bearer | None = None
         self._use_until = 0.0
         self._failure: HubSpotError | None = None
+        self._usage = Usage()
 
     def __repr__(self) -> str:
         return "OAuthToken('***')"
+
+    def counted_in(self, usage: Usage) -> None:
+        """Count there, from now on, what is sent in order to fetch tokens."""
+        self._usage = usage
 
     async def bearer(self) -> Bearer:
         """The present token, or a new one when its time is nearly over.
@@ -111,7 +116,7 @@ class OAuthToken:
         asked_at = self._retry.clock()
         try:
             issued, _ = await repeat(
-                self._ask, self._retry, bounds=self._bounds, on_wait=lambda _: None
+                self._ask, self._retry, bounds=self._bounds, on_wait=self._usage.count_wait
             )
         except (AuthError, DailyLimitError) as error:
             self._failure = error
@@ -151,11 +156,13 @@ class OAuthToken:
             content=urlencode(self._form).encode(),
             headers={"content-type": "application/x-www-form-urlencoded"},
         )
+        self._usage.requests += 1
         try:
             response = await self._http.handle_async_request(request)
         except httpx.HTTPError as exc:
             raise answers.no_answer(exc, name, base_url) from exc
         answer = Answer.of(response, name, base_url)
+        self._usage.rate_limited += answer.status == TOO_MANY_REQUESTS
         if answer.ok and not answer.is_html:
             return answer
         # No local of its own for any of them, for the same reason.

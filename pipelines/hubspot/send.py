@@ -37,6 +37,11 @@ class Usage:
     rate_limited: int = 0
     waited_s: float = 0.0
 
+    def count_wait(self, wait_s: float) -> None:
+        """Count a repeat, after a wait of so many seconds."""
+        self.retries += 1
+        self.waited_s += wait_s
+
 
 @dataclass(slots=True)
 class Exchange:
@@ -82,6 +87,7 @@ class Sender:
         self._is_asked = False
         self.base_url = str(http.base_url.copy_with(username=None, password=None)).rstrip("/")
         self.usage = Usage()
+        token.counted_in(self.usage)
 
     async def send(self, exchange: Exchange, parse: Callable[[bytes], T]) -> tuple[T, Answer, int]:
         """The parsed body, its answer, and the number of attempts that took.
@@ -105,7 +111,7 @@ class Sender:
             attempt,
             self._retry,
             bounds=lambda error: self._bounds(error, exchange),
-            on_wait=self._count_wait,
+            on_wait=self.usage.count_wait,
         )
         return parsed, answer, attempts
 
@@ -169,7 +175,3 @@ class Sender:
         if exchange.requested_at is None:
             exchange.requested_at = datetime.now(UTC)
             exchange.sent_at = self._retry.clock()
-
-    def _count_wait(self, wait_s: float) -> None:
-        self.usage.retries += 1
-        self.usage.waited_s += wait_s

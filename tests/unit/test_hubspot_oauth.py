@@ -147,14 +147,16 @@ def test_a_token_is_fetched_with_a_form_and_used(version, path):
     assert used.headers["authorization"] == f"Bearer {ACCESS_TOKEN}"
 
 
-def test_requests_for_tokens_take_no_place_in_the_limits():
+def test_requests_for_tokens_take_no_place_in_the_limits_and_are_counted():
     async def call(client):
         await client.account()
-        return client._limits.main._sent, client.usage.requests
+        usage = client.usage
+        return client._limits.main._sent, usage.requests, usage.retries, usage.rate_limited
 
-    found, _ = exchange(call, issued(), ACCOUNT)
+    found, server = exchange(call, Reply(429, {}), Reply(503), issued(), ACCOUNT)
 
-    assert found == (1, 1)
+    assert found == (1, 4, 2, 1)
+    assert len(server.requests) == 4
 
 
 def test_without_credentials_the_token_given_is_used():
@@ -221,7 +223,7 @@ def test_a_request_sent_again_counts_in_the_limits():
 
     found, _ = exchange(call, issued("a"), EXPIRED, issued("b"), ACCOUNT)
 
-    assert found == (2, 2)
+    assert found == (2, 4)  # the tokens are counted, too
 
 
 def test_a_new_token_that_is_refused_too_is_final():
