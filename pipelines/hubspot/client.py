@@ -105,6 +105,11 @@ class HubSpotClient:
         return self._sender.usage
 
     @property
+    def base_url(self) -> str:
+        """Where it asks, without what may stand before the host to sign in."""
+        return self._sender.base_url
+
+    @property
     def version(self) -> str:
         """The version of the API that it asks."""
         return self._paths.version

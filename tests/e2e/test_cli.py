@@ -179,6 +179,18 @@ def test_doctor_says_ok_for_everything(running, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("host", "code"), [("{}", 0), ("{} x", 2)], ids=["right", "wrong"])
+def test_doctor_shows_no_password_of_the_address(host, code, running, tmp_path):
+    address = running.base_url.replace("//", "//me:hunter2@")
+    env = {"SOURCES__HUBSPOT__BASE_URL": host.format(address)}
+
+    done = crm("doctor", cwd=tmp_path, simulator=running, env=env)
+
+    assert done.returncode == code
+    assert "127.0.0.1" in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr
+
+
 def test_doctor_names_a_bad_token_and_goes_on_with_the_warehouse(running, folder):
     """One run of it tells everything that is wrong."""
     env = {"SOURCES__HUBSPOT__ACCESS_TOKEN": "pat-wrong-1234"}
