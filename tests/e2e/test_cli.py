@@ -237,6 +237,17 @@ def test_status_shows_rows_runs_freshness_errors_and_the_next_run(running, folde
     assert SECRET_EMAIL not in done.stdout
 
 
+def test_status_of_a_warehouse_in_which_nothing_has_landed_yet(running, tmp_path):
+    """The first run was refused, so there is no table of errors."""
+    refused = {"SOURCES__HUBSPOT__ACCESS_TOKEN": "pat-wrong"}
+    assert crm("sync", cwd=tmp_path, simulator=running, env=refused).returncode == 3
+
+    done = crm("status", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "failed" in done.stdout
+
+
 @pytest.mark.slow
 def test_errors_filters_by_object_category_and_resolution(folder):
     """Each filter shows just what it says."""
