@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from pipelines.accounting import Batch
 from pipelines.errors import IncompleteError
 from pipelines.ledger import AliasRow, BatchRow, ErrorRow, RunRow
 from pipelines.reading import Reading
+from transforms.definitions import Kind
 from transforms.normalise import INVALID_ID, Normalised, normalise
 from transforms.records import raw_records
 
@@ -32,6 +33,9 @@ JSON_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "errors": ("context",),
     "properties": ("previous_columns",),
 }
+
+
+_GREATEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +184,12 @@ def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> T
             "typed: nothing of them was loaded; run the same command again"
         )
     loaded = wanted - unloadable
-    merged = aliases.keys() - loaded
+    nowhere = _unloadable_aliases(aliases, unloadable, reading.object_type)
+    merged = aliases.keys() - loaded - {row.object_id for row in nowhere}
     # Listed twice, an id may have failed once and come once.
     failures = [
         row
-        for batch in batches
-        for row in batch.errors
+        for row in (*nowhere, *(row for batch in batches for row in batch.errors))
         if row.object_id not in loaded and row.object_id not in merged
     ]
     is_fresh = all(batch.page.is_fresh for batch in batches)
@@ -198,7 +202,7 @@ def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> T
         aliases=tuple(
             AliasRow(reading.object_type, int(old), int(new), seen_at)
             for old, new in aliases.items()
-            if old.isdecimal() and new.isdecimal()
+            if _is_bigint(old) and _is_bigint(new)
         ),
         requests=tuple(row for batch in batches for row in batch.requests),
         read=sum(len(batch.page.ids) for batch in batches),
@@ -245,6 +249,31 @@ def _reject_rows(rejects: pl.DataFrame, object_type: str) -> list[ErrorRow]:
         ErrorRow(object_type=object_type, stage="normalise", **reject)
         for reject in rejects.iter_rows(named=True)
     ]
+
+
+def _unloadable_aliases(
+    aliases: Mapping[str, str], unloadable: Set[str], object_type: str
+) -> list[ErrorRow]:
+    """Rows of `errors` for merged-away ids that no BIGINT holds, or whose winner has no row."""
+    return [
+        ErrorRow(
+            object_type=object_type,
+            stage="normalise",
+            category=INVALID_ID,
+            object_id=old,
+            property="@id",
+            raw_value=old,
+            expected_type=Kind.INTEGER.sql_type,
+            message=f"merged into {new}, but one of these ids is none that a BIGINT holds",
+        )
+        for old, new in aliases.items()
+        if new in unloadable or not _is_bigint(old)
+    ]
+
+
+def _is_bigint(record_id: str) -> bool:
+    is_number = record_id.isdecimal() and len(record_id) <= len(str(_GREATEST_ID))
+    return is_number and int(record_id) <= _GREATEST_ID
 
 
 def _union(sets: Iterable[frozenset[str]]) -> set[str]:
