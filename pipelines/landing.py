@@ -177,7 +177,7 @@ def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> T
         object_type=reading.object_type,
     )
     rejects = _reject_rows(normalised.rejects, reading.object_type)
-    unloadable = {row.object_id for row in rejects if row.category == INVALID_ID}
+    unloadable = {str(row.object_id) for row in rejects if row.category == INVALID_ID}
     if normalised.rows.height != len(rows_of) - len(unloadable):
         raise IncompleteError(
             f"{len(rows_of)} {reading.object_type} were received but {normalised.rows.height} "
