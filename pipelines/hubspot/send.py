@@ -55,6 +55,7 @@ class Exchange:
     is_spare: bool = False  # of the day's quota; see `DailyQuota.count`
     requested_at: datetime | None = None
     sent_at: float = 0.0
+    queued_s: float = 0.0  # spent on waiting for places in the window
     attempts: int = 0
 
     @property
@@ -112,6 +113,7 @@ class Sender:
             self._retry,
             bounds=lambda error: self._bounds(error, exchange),
             on_wait=self.usage.count_wait,
+            queued_s=lambda: exchange.queued_s,
         )
         return parsed, answer, attempts
 
@@ -137,7 +139,9 @@ class Sender:
             },
         )
         window, day = exchange.window, self._limits.day
+        queued_at = self._retry.clock()
         async with window.slot() as slot:
+            exchange.queued_s += self._retry.clock() - queued_at
             day.count(is_spare=exchange.is_spare)
             self._count_request(exchange)
             try:
