@@ -116,6 +116,7 @@ class RollingWindow:
         self.limit = min(limit, self._cap)
         self.period_s = period_s
         with self._places:
+            self._places.taken(clock())  # looks whether the file can be believed
             self._learn()
 
     @property
@@ -196,8 +197,7 @@ class RollingWindow:
         """
         with self._places as cells:
             now = self._clock()
-            bound = self._bound(now)
-            cells[GIVEN_UP] = min(self._given_up(now) + COST_OF_REFUSAL, bound - max(bound // 2, 1))
+            cells[GIVEN_UP] = self._given_up(now) + COST_OF_REFUSAL
             cells[SLOWED_AT] = now
 
     def used_share(self) -> float:
@@ -273,8 +273,10 @@ class RollingWindow:
     def _given_up(self, now: float) -> float:
         """Places still given up for refused requests at this moment."""
         cells = self._places.cells
+        bound = self._bound(now)
         taken_back = (now - cells[SLOWED_AT]) / self.period_s * self.limit * TAKEN_BACK
-        return max(cells[GIVEN_UP] - taken_back, 0.0)
+        # Half of the limit that holds now: there may have been a higher one.
+        return max(min(cells[GIVEN_UP], bound - max(bound // 2, 1)) - taken_back, 0.0)
 
     async def _doze(self, wait_s: float) -> None:
         """Sleep, or less when a raised limit makes room."""
