@@ -11,6 +11,7 @@ import pytest
 from harness import assert_one_line, crm, rows
 
 from pipelines.simulator.app import app
+from pipelines.simulator.faults import Faults
 from pipelines.simulator.oauth import OAuthApp
 from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
@@ -125,6 +126,17 @@ def test_tokens_that_live_for_a_request_or_two_are_enough(requests, portal_of, t
 
 def expire(state):
     state.oauth.issued = dict.fromkeys(state.oauth.issued, 0)
+
+
+def test_a_fault_that_expires_tokens_leaves_the_sign_in_alone(portal_of, tmp_path):
+    """A new token is what it waits for, so it has to be had."""
+    portal = portal_of(faults=Faults("401-expired=5"))
+
+    done = synced(portal, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert portal.state.statistics.requests["token"] == 2
+    assert_all_landed(portal, tmp_path / WAREHOUSE)
 
 
 def test_a_token_that_expires_under_many_requests_is_refreshed_once(portal_of, tmp_path):
