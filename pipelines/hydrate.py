@@ -192,9 +192,17 @@ class Hydrator:
     async def _is_alias(self, part: Tally, old_id: str, winner: str, *, archived: bool) -> bool:
         """Whether an id asked for alone is answered under the other one again."""
         again = Tally(missing={old_id})
-        answer = await self._client.batch_read(
-            self._object_type, [old_id], properties=MERGE_PROPERTIES, archived=archived
-        )
+        try:
+            answer = await self._client.batch_read(
+                self._object_type, [old_id], properties=MERGE_PROPERTIES, archived=archived
+            )
+        except (AuthError, DailyLimitError):
+            raise
+        except HubSpotError as failure:
+            part.requests.append(self._rows.failed(failure, inputs=1))
+            if not await self._is_answering(part, archived=archived):
+                raise
+            return False
         again.take(answer, [old_id])
         part.requests.append(self._rows.answered(answer, inputs=1, results=0))
         return again.unasked == {winner}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from pipelines.errors import IncompleteError
 from pipelines.idpages import number_of
 from pipelines.ledger import AliasRow, BatchRow, ErrorRow, RunRow
 from pipelines.reading import Reading
+from transforms.definitions import Kind
 from transforms.normalise import INVALID_ID, Normalised, normalise
 from transforms.records import raw_records
 
@@ -33,6 +34,9 @@ JSON_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "errors": ("context",),
     "properties": ("previous_columns",),
 }
+
+
+_GREATEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,19 +195,19 @@ def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> T
         object_type=reading.object_type,
     )
     rejects = _reject_rows(normalised.rejects, reading.object_type)
-    unloadable = {row.object_id for row in rejects if row.category == INVALID_ID}
+    unloadable = {str(row.object_id) for row in rejects if row.category == INVALID_ID}
     if normalised.rows.height != len(rows_of) - len(unloadable):
         raise IncompleteError(
             f"{len(rows_of)} {reading.object_type} were received but {normalised.rows.height} "
             "typed: nothing of them was loaded; run the same command again"
         )
     loaded = wanted - unloadable
-    merged = aliases.keys() - loaded
+    nowhere = _unloadable_aliases(aliases, unloadable, reading.object_type)
+    merged = aliases.keys() - loaded - {row.object_id for row in nowhere}
     # Listed twice, an id may have failed once and come once.
     failures = [
         row
-        for batch in batches
-        for row in batch.errors
+        for row in (*nowhere, *(row for batch in batches for row in batch.errors))
         if row.object_id not in loaded and row.object_id not in merged
     ]
     is_fresh = all(batch.page.is_fresh for batch in batches)
@@ -272,6 +276,26 @@ def _reject_rows(rejects: pl.DataFrame, object_type: str) -> list[ErrorRow]:
     return [
         ErrorRow(object_type=object_type, stage="normalise", **reject)
         for reject in rejects.iter_rows(named=True)
+    ]
+
+
+def _unloadable_aliases(
+    aliases: Mapping[str, str], unloadable: Set[str], object_type: str
+) -> list[ErrorRow]:
+    """Rows of `errors` for merged-away ids that no BIGINT holds, or whose winner has no row."""
+    return [
+        ErrorRow(
+            object_type=object_type,
+            stage="normalise",
+            category=INVALID_ID,
+            object_id=old,
+            property="@id",
+            raw_value=old,
+            expected_type=Kind.INTEGER.sql_type,
+            message=f"merged into {new}, but one of these ids is none that a BIGINT holds",
+        )
+        for old, new in aliases.items()
+        if new in unloadable or number_of(old) < 0
     ]
 
 

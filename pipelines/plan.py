@@ -11,9 +11,9 @@ from pathlib import Path
 from pipelines.errors import AuthError, DailyLimitError, TerminalError
 from pipelines.fetching import limits_of
 from pipelines.hubspot.answers import UNAUTHORIZED
-from pipelines.hubspot.auth import StaticToken
 from pipelines.hubspot.client import MAX_BATCH_READ, MAX_LIST_PAGE, HubSpotClient, open_http
 from pipelines.hubspot.limits import Limits
+from pipelines.hubspot.oauth import token_for
 from pipelines.hubspot.paths import Paths
 from pipelines.hubspot.wire import AccountDetails
 from pipelines.keyset import Searching, Window, within
@@ -244,12 +244,11 @@ async def _asked(
 ) -> Plan:
     limits = limits_of(settings)
     async with open_http(base_url=settings.base_url) as http:
-        client = HubSpotClient(
-            http,
-            token=StaticToken(settings.access_token),
-            limits=limits,
-            paths=Paths(settings.api_version),
+        paths = Paths(settings.api_version)
+        token = token_for(
+            http, access_token=settings.access_token, oauth=settings.oauth, paths=paths
         )
+        client = HubSpotClient(http, token=token, limits=limits, paths=paths)
         account = await _account(client)
         records = await count(client)
         await client.watch_quota()

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -255,7 +256,8 @@ def _url(value: str) -> str:
     except ValueError:
         is_whole = False
     if not is_whole or any(character.isspace() for character in value):
-        raise _wrong("base_url", value, f"an address such as {DEFAULT_BASE_URL}")
+        shown = re.sub("//.*@", "//***@", value)  # a password does not belong there, nor here
+        raise _wrong("base_url", shown, f"an address such as {DEFAULT_BASE_URL}")
     return value.rstrip("/")
 
 

@@ -49,12 +49,16 @@ def status_of(path: Path, *, lock_wait_s: float) -> list[Rows]:
             for name in present
         )
         tables = [reader.rows("Rows", counts)] if present else []
-        if reader.has_table("crm", "runs"):
-            tables += [
-                reader.rows("Freshness", _FRESHNESS),
-                reader.rows("Last runs", _RUNS),
-                reader.rows("Unresolved errors", _ERRORS, empty="none"),
-            ]
+        # A first run that was refused has left a row of `runs`, and no other table.
+        tables += [
+            reader.rows(title, sql, empty="none")
+            for title, schema, needs, sql in (
+                ("Freshness", "analytics", "sync_freshness", _FRESHNESS),
+                ("Last runs", "crm", "runs", _RUNS),
+                ("Unresolved errors", "crm", "errors", _ERRORS),
+            )
+            if reader.has_table(schema, needs)
+        ]
         state = reader.saved_state()
     return [*tables, _next_run(path, state)]
 

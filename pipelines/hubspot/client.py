@@ -116,6 +116,11 @@ class HubSpotClient:
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
     @property
+    def base_url(self) -> str:
+        """Where it asks, without what may stand before the host to sign in."""
+        return self._sender.base_url
+
+    @property
     def version(self) -> str:
         """The version of the API that it asks."""
         return self._paths.version

@@ -37,6 +37,11 @@ class Usage:
     rate_limited: int = 0
     waited_s: float = 0.0
 
+    def count_wait(self, wait_s: float) -> None:
+        """Count a repeat, after a wait of so many seconds."""
+        self.retries += 1
+        self.waited_s += wait_s
+
 
 @dataclass(slots=True)
 class Exchange:
@@ -50,6 +55,7 @@ class Exchange:
     is_spare: bool = False  # of the day's quota; see `DailyQuota.count`
     requested_at: datetime | None = None
     sent_at: float = 0.0
+    queued_s: float = 0.0  # spent on waiting for places in the window
     attempts: int = 0
 
     @property
@@ -83,6 +89,7 @@ class Sender:
         self.base_url = str(http.base_url.copy_with(username=None, password=None)).rstrip("/")
         self.usage = Usage()
         self.date: str | None = None  # the header of the latest answer
+        token.counted_in(self.usage)
 
     async def send(self, exchange: Exchange, parse: Callable[[bytes], T]) -> tuple[T, Answer, int]:
         """The parsed body, its answer, and the number of attempts that took.
@@ -106,7 +113,8 @@ class Sender:
             attempt,
             self._retry,
             bounds=lambda error: self._bounds(error, exchange),
-            on_wait=self._count_wait,
+            on_wait=self.usage.count_wait,
+            queued_s=lambda: exchange.queued_s,
         )
         return parsed, answer, attempts
 
@@ -132,7 +140,9 @@ class Sender:
             },
         )
         window, day = exchange.window, self._limits.day
+        queued_at = self._retry.clock()
         async with window.slot() as slot:
+            exchange.queued_s += self._retry.clock() - queued_at
             day.count(is_spare=exchange.is_spare)
             self._count_request(exchange)
             try:
@@ -171,7 +181,3 @@ class Sender:
         if exchange.requested_at is None:
             exchange.requested_at = datetime.now(UTC)
             exchange.sent_at = self._retry.clock()
-
-    def _count_wait(self, wait_s: float) -> None:
-        self.usage.retries += 1
-        self.usage.waited_s += wait_s

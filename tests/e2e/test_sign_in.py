@@ -11,6 +11,7 @@ import pytest
 from harness import assert_one_line, crm, rows
 
 from pipelines.simulator.app import app
+from pipelines.simulator.faults import Faults
 from pipelines.simulator.oauth import OAuthApp
 from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
@@ -127,6 +128,17 @@ def expire(state):
     state.oauth.issued = dict.fromkeys(state.oauth.issued, 0)
 
 
+def test_a_fault_that_expires_tokens_leaves_the_sign_in_alone(portal_of, tmp_path):
+    """A new token is what it waits for, so it has to be had."""
+    portal = portal_of(faults=Faults("401-expired=5"))
+
+    done = synced(portal, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert portal.state.statistics.requests["token"] == 2
+    assert_all_landed(portal, tmp_path / WAREHOUSE)
+
+
 def test_a_token_that_expires_under_many_requests_is_refreshed_once(portal_of, tmp_path):
     """All that were under way come back with 401; one of them asks for the new token."""
     portal = portal_of(1000, contacts=2500, at={30: expire}, batch_latency_s=0.1)
@@ -206,6 +218,17 @@ def test_settings_for_half_or_two_sign_ins_end_with_2(settings, words, portal_of
     assert portal.state.statistics.count == 0
     assert not any(tmp_path.iterdir())
     assert_told_nowhere(portal, tmp_path, line)
+
+
+def test_a_plan_signs_in_as_a_run_does(portal_of, tmp_path):
+    portal = portal_of()
+
+    done = crm("sync", "--plan", cwd=tmp_path, simulator=portal, env=SIGNED_IN)
+
+    assert done.returncode == 0, done.stderr
+    sent = portal.state.statistics.count
+    assert f"{sent} requests were sent to find this out" in " ".join(done.stdout.split())
+    assert_told_nowhere(portal, tmp_path, done.stdout, done.stderr)
 
 
 def test_doctor_says_which_way_it_signed_in(portal_of, tmp_path):

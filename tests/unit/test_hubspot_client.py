@@ -293,6 +293,26 @@ def test_an_account_on_the_move_for_hours():
     assert (len(server.requests), clock.sleeps) == (1, [])
 
 
+def test_waiting_for_a_place_in_the_limits_leaves_time_for_repeats():
+    """Else, where others use most of the limit, the first 503 would be the last word."""
+    clock = Clock()
+
+    async def main():
+        limits = Limits(requests_per_10s=1, clock=clock, sleep=clock.sleep)
+        async with (
+            served(GOOD, Reply(503, HTML), GOOD) as server,
+            client_for(server.url, clock=clock, limits=limits, total_s=5) as client,
+        ):
+            await client.account()
+            await client.account()
+            return len(server.requests), clock.now
+
+    requests, seconds = asyncio.run(main())
+
+    assert requests == 3
+    assert seconds >= 20
+
+
 def test_attempts_are_bounded():
     clock = Clock()
     error, client, server = failure(Reply(503, HTML), clock=clock)
