@@ -245,9 +245,9 @@ def backfill(
     verbose: VerboseOption = False,
 ) -> None:
     """Read chosen records in bulk; the same command goes on where it was cut off."""
-    from pipelines.backfill import Asked, selection_of
     from pipelines.backfill import backfill as run_backfill
     from pipelines.output import interruptible
+    from pipelines.selection import Asked, selection_of
     from pipelines.settings import known_object_types, load_settings, warehouse_path
 
     output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
