@@ -125,7 +125,11 @@ async def client_for(url: str, *, clock: Clock | None = None, version: str = "v3
     policy = RetryPolicy(clock=clock, sleep=clock.sleep, random=lambda: 1.0, **retry)
     async with open_http(base_url=url) as http:
         yield HubSpotClient(
-            http, token=StaticToken(TOKEN), limits=Limits(), paths=Paths(version), retry=policy
+            http,
+            token=StaticToken(TOKEN),
+            limits=Limits(clock=clock, sleep=clock.sleep),
+            paths=Paths(version),
+            retry=policy,
         )
 
 
