@@ -10,9 +10,9 @@ from pathlib import Path
 from pipelines.errors import AuthError, DailyLimitError, TerminalError
 from pipelines.fetching import limits_of
 from pipelines.hubspot.answers import UNAUTHORIZED
-from pipelines.hubspot.auth import StaticToken
 from pipelines.hubspot.client import MAX_BATCH_READ, MAX_LIST_PAGE, HubSpotClient, open_http
 from pipelines.hubspot.limits import Limits
+from pipelines.hubspot.oauth import token_for
 from pipelines.hubspot.paths import Paths
 from pipelines.hubspot.wire import AccountDetails
 from pipelines.reader import Reader
@@ -192,13 +192,12 @@ async def _asked(
     settings: Settings, archived: Mapping[str, int | None], goes_on: tuple[str, ...]
 ) -> Plan:
     limits = limits_of(settings)
+    paths = Paths(settings.api_version)
     async with open_http(base_url=settings.base_url) as http:
-        client = HubSpotClient(
-            http,
-            token=StaticToken(settings.access_token),
-            limits=limits,
-            paths=Paths(settings.api_version),
+        token = token_for(
+            http, access_token=settings.access_token, oauth=settings.oauth, paths=paths
         )
+        client = HubSpotClient(http, token=token, limits=limits, paths=paths)
         account = await _account(client)
         records = {
             name: Records((await client.search(name, {"limit": 1})).total, known)

@@ -52,8 +52,9 @@ def status_of(path: Path, *, lock_wait_s: float) -> list[Rows]:
             tables += [
                 reader.rows("Freshness", _FRESHNESS),
                 reader.rows("Last runs", _RUNS),
-                reader.rows("Unresolved errors", _ERRORS, empty="none"),
             ]
+        if reader.has_table("crm", "errors"):  # a run that ended before its first row has none
+            tables.append(reader.rows("Unresolved errors", _ERRORS, empty="none"))
         state = reader.saved_state()
     return [*tables, _next_run(path, state)]
 

@@ -6,6 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from pipelines.hubspot.paths import API_VERSIONS
+from pipelines.settings import DEFAULT_API_VERSION
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--api-version VERSION` runs the end-to-end tests against another version of the API."""
+    parser.addoption(
+        "--api-version",
+        choices=API_VERSIONS,
+        default=DEFAULT_API_VERSION,
+        help="asked by every end-to-end test that names no other (default: %(default)s)",
+    )
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _temporary_files_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -10,8 +10,10 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from harness import CRM, crm, is_listening, json_lines, rows, started, wait_until
+from harness import CRM, crm, is_listening, json_lines, rows, started, synced, wait_until
 
+from pipelines.errors import DailyLimitError
+from pipelines.simulator.faults import Fault, Faults
 from pipelines.simulator.portal import Portal
 
 WAREHOUSE = "hubspot.duckdb"
@@ -223,6 +225,19 @@ def test_status_shows_rows_runs_freshness_errors_and_the_next_run(running, folde
     )
     assert len(tables["The next crm sync will"]) == 2
     assert SECRET_EMAIL not in done.stdout
+
+
+def test_status_after_a_first_run_that_read_nothing_says_why(simulator, tmp_path):
+    """Some tables are not there yet; the run and its message are."""
+    refused = simulator(faults=Faults(Fault("429-daily", share=1, endpoint="batch_read")))
+    with pytest.raises(DailyLimitError):
+        synced(refused, tmp_path / WAREHOUSE)
+
+    done = crm("status", cwd=tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "incomplete" in done.stdout
+    assert "quota" in done.stdout
 
 
 @pytest.mark.slow

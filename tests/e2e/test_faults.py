@@ -37,6 +37,12 @@ def test_every_fault_is_tried_here():
     assert [name for name in KINDS if f'"{name}"' not in tried] == []
 
 
+@pytest.fixture(scope="session")
+def api_version():
+    """Paths are written out here, and a fault is the same for all of them."""
+    return "v3"
+
+
 @pytest.fixture
 def connect(simulator):
     """Start a simulator with faults, and give it with a signed-in HTTP client."""

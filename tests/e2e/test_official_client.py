@@ -10,6 +10,12 @@ from hubspot.crm.objects import calls as crm_calls
 from hubspot.utils.objects import fetch_all
 
 
+@pytest.fixture(scope="session")
+def api_version():
+    """The official client speaks no other."""
+    return "v3"
+
+
 @pytest.fixture(scope="module")
 def running(shared_simulator):
     return shared_simulator(contacts=230, calls=110)

@@ -20,6 +20,12 @@ BATCH_READ = f"{CONTACTS}/batch/read"
 SEARCH = f"{CONTACTS}/search"
 
 
+@pytest.fixture(scope="session")
+def api_version():
+    """Paths are written out here, those of other versions in tests of their own."""
+    return "v3"
+
+
 @pytest.fixture
 def connect(simulator):
     """Start a simulator and give it with a signed-in HTTP client."""

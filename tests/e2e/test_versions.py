@@ -21,6 +21,12 @@ GONE_IN_2026_09 = {"number_display_hint", "text_display_hint", "currency_propert
 FOLDED = Variants(missing_ids_2026_09=200)
 
 
+@pytest.fixture(scope="session")
+def api_version():
+    """Each test here says which versions meet."""
+    return "v3"
+
+
 @pytest.fixture
 def portal():
     return Portal.build(contacts=130, calls=40, seed=6)
