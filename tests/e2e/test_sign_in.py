@@ -10,6 +10,7 @@ import httpx
 import pytest
 from harness import assert_one_line, crm, rows
 
+from pipelines.hubspot.paths import Paths
 from pipelines.simulator.app import app
 from pipelines.simulator.oauth import OAuthApp
 from pipelines.simulator.portal import Portal
@@ -51,6 +52,7 @@ def portal_of(api_version):
                 Portal.build(contacts=options.pop("contacts"), calls=options.pop("calls")),
                 **{"token": "pat-of-nobody", "requests_per_10s": 10_000, **options},
                 oauth_app=APP,
+                versions=[api_version],
                 expires_in=requests * MINUTE_S,
                 clock=now,
             )
@@ -286,7 +288,7 @@ def test_a_token_of_the_simulator_expires_and_has_no_daily_limit(portal_of):
     portal = portal_of(1)
     token = httpx.post(f"{portal.base_url}/oauth/v1/token", data=FORM).json()["access_token"]
     url, headers = (
-        f"{portal.base_url}/crm/v3/objects/contacts",
+        portal.base_url + Paths(portal.api_version).objects("contacts"),
         {"Authorization": f"Bearer {token}"},
     )
 
