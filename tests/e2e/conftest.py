@@ -102,6 +102,15 @@ def starter(default_version: str) -> Iterator[Callable[..., Simulator]]:
         yield start
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With another `--api-version`, leave out the tests that are the same for all."""
+    if config.getoption("--api-version") == DEFAULT_API_VERSION:
+        return
+    same = [item for item in items if item.get_closest_marker("own_version")]
+    config.hook.pytest_deselected(items=same)
+    items[:] = [item for item in items if item not in same]
+
+
 @pytest.fixture(scope="session")
 def api_version(request: pytest.FixtureRequest) -> str:
     """The version of the API that is asked wherever a test names no other: `--api-version`."""

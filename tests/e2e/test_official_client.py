@@ -9,11 +9,7 @@ from hubspot.crm import properties as crm_properties
 from hubspot.crm.objects import calls as crm_calls
 from hubspot.utils.objects import fetch_all
 
-
-@pytest.fixture(scope="session")
-def api_version():
-    """The official client speaks no other."""
-    return "v3"
+pytestmark = pytest.mark.own_version  # the client speaks no other than v3
 
 
 @pytest.fixture(scope="module")

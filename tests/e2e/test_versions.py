@@ -15,16 +15,12 @@ from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
 from pipelines.simulator.variants import Deviation, Variants
 
+pytestmark = pytest.mark.own_version
+
 WAREHOUSE = "warehouse.duckdb"
 VERSION = "SOURCES__HUBSPOT__API_VERSION"
 GONE_IN_2026_09 = {"number_display_hint", "text_display_hint", "currency_property_name"}
 FOLDED = Variants(missing_ids_2026_09=200)
-
-
-@pytest.fixture(scope="session")
-def api_version():
-    """Each test here says which versions meet."""
-    return "v3"
 
 
 @pytest.fixture
