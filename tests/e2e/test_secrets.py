@@ -38,6 +38,8 @@ BY_OAUTH = {
     "SOURCES__HUBSPOT__CLIENT_SECRET": OAUTH.client_secret,
     "SOURCES__HUBSPOT__REFRESH_TOKEN": OAUTH.refresh_token,
 }
+NO_NUMBER = "tel. 0171 555 0199 (mobile)"
+"""In a property of numbers, so that it is a row of `errors`."""
 WITH_ERRORS, NEW = "with_errors.duckdb", "new.duckdb"
 ASKING = [
     (("retry", "--warehouse", WITH_ERRORS), "batch_read"),
@@ -68,6 +70,7 @@ class Planted:
 @pytest.fixture(scope="module")
 def planted(shared_simulator, tmp_path_factory) -> Planted:
     portal = Portal.build(contacts=40, calls=10, seed=9)
+    portal.update("contacts", 512, {"property_number": NO_NUMBER})
     path = tmp_path_factory.mktemp("secrets") / WITH_ERRORS
     synced(shared_simulator(portal=portal), path)
     with_errors(path)
@@ -84,7 +87,7 @@ def personal_values(portal: Portal) -> list[str]:
         for name in wanted
     }
     broken = {raw for _, _, raw in portal.broken("contacts")}
-    values = [value for value in found | broken if value and len(value) >= 9]
+    values = [value for value in found | broken | {NO_NUMBER} if value and len(value) >= 9]
     assert len(values) > 40
     return values
 
