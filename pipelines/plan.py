@@ -243,8 +243,8 @@ async def _asked(
     goes_on: tuple[str, ...],
 ) -> Plan:
     limits = limits_of(settings)
+    paths = Paths(settings.api_version)
     async with open_http(base_url=settings.base_url) as http:
-        paths = Paths(settings.api_version)
         token = token_for(
             http, access_token=settings.access_token, oauth=settings.oauth, paths=paths
         )

@@ -17,8 +17,6 @@ from pipelines.errors import CrmError
 
 WAREHOUSE = "warehouse.duckdb"
 
-pytestmark = pytest.mark.every_version
-
 
 @pytest.fixture
 def path(tmp_path):

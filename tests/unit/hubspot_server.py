@@ -134,7 +134,7 @@ async def client_for(
         yield HubSpotClient(
             http,
             token=StaticToken(TOKEN),
-            limits=limits or Limits(),
+            limits=limits or Limits(clock=clock, sleep=clock.sleep),
             paths=Paths(version),
             retry=policy,
         )

@@ -7,7 +7,6 @@ import gzip
 import json
 import logging
 import socket
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -411,7 +410,7 @@ def test_a_429_slows_the_limit_down_that_it_is_about(name, slower):
     script = Reply(429, RATE_LIMIT), Reply(200, {"total": 0, "results": []})
     _, client, _ = exchange(read_or_search, *script)
     windows = {"main": client._limits.main, "search": client._limits.search}
-    most = {key: window._most(time.monotonic()) for key, window in windows.items()}
+    most = {key: window._most(window._clock()) for key, window in windows.items()}
 
     assert most == {"main": 100, "search": 5} | {name: slower}
 
