@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.duckdb_file import quoted
 from pipelines.landing import Landing
@@ -157,13 +158,20 @@ def count_live(warehouse: Warehouse, object_type: str) -> int:
     return int(warehouse.query(sql)["rows"][0].as_py())
 
 
-def changed_definitions(warehouse: Warehouse, reading: Reading) -> list[Landing]:
-    """Rows of `properties` and `property_options`, where they are not in the tables as they are."""
-    properties = pa.concat_tables([reading.properties_table(), gone_properties(warehouse, reading)])
-    landings = (
-        Landing("properties", properties),
-        Landing("property_options", reading.options_table()),
-    )
+def changed_definitions(
+    warehouse: Warehouse, reading: Reading, only: Sequence[str] | None = None
+) -> list[Landing]:
+    """Rows of `properties` and `property_options`, where they are not in the tables as they are.
+
+    With `only`, rows of these properties alone: the reading knows no column of the others.
+    """
+    properties, options = reading.properties_table(), reading.options_table()
+    if only is None:
+        properties = pa.concat_tables([properties, gone_properties(warehouse, reading)])
+    else:
+        properties = properties.filter(pc.is_in(properties["name"], pa.array(only)))
+        options = options.filter(pc.is_in(options["property"], pa.array(only)))
+    landings = (Landing("properties", properties), Landing("property_options", options))
     return [one for one in landings if not _is_known(warehouse, one, reading.object_type)]
 
 

@@ -211,13 +211,17 @@ class _Run:
             self._warehouse.land(landings, state=state, on_disk=partial(_tell, held))
         else:
             _tell(held)
-        for ready in held:
+        for position, ready in enumerate(held):
             self._counters[ready.object_type].landed += ready.rows
             if ready.expected is not None:
+                # What landed with it of a later step came after it.
+                later = [
+                    one for one in held[position + 1 :] if one.object_type == ready.object_type
+                ]
                 since = datetime.fromisoformat(ready.expected["since"])
-                found = recall.count_rows(self._warehouse, ready.object_type, synced_since=since)
-                with self._beginning_anew(ready.object_type):
-                    check(ready.object_type, ready.expected, found)
+                found = recall.count_rows(self._warehouse, name, synced_since=since)
+                with self._beginning_anew(name):
+                    check(name, ready.expected, found, sum(one.rows for one in later))
 
     def _flush_after_all(self) -> None:
         """Land what a run still held when it ended early."""
@@ -319,7 +323,7 @@ class _Run:
         self._begun.add(name)
         self._notes += reading.changed_columns()
         row = self._rows[name]
-        landings = recall.changed_definitions(self._warehouse, reading)
+        landings = recall.changed_definitions(self._warehouse, reading, self._jobs[name].only)
         if self._jobs[name].errors:
             rows = ledger.errors_table(
                 self._jobs[name].errors, run_id=row.run_id, seen_at=row.started_at
