@@ -381,7 +381,9 @@ class _Run:
                 cut_off=None,
             )
         first = [] if name in self._begun else self._first(fetched)[:-1]
-        self._warehouse.land([*first, self._runs_landing([row])], state=self._state(job, progress))
+        state = self._state(job, progress)
+        state |= {key: one.saved() for key, one in job.after_all.items()}
+        self._held.append(_Ready(name, [*first, self._runs_landing([row])], state, 0))
 
     @contextmanager
     def _beginning_anew(self, object_type: str) -> Iterator[None]:

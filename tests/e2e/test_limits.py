@@ -136,7 +136,7 @@ def test_a_plan_of_what_has_changed_is_of_no_more_than_that(tmp_path, simulator)
         plan[row.object_type]["requests"] for row in outcome.runs
     ]
     assert plan["contacts"]["live"] == 230 == outcome.runs[0].requested_ids
-    assert plan["contacts"]["requests"] == 9  # definitions, 2 searches, a count, a list, 3 reads
+    assert plan["contacts"]["requests"] == 8  # definitions, 2 searches, a count, a list, 3 reads
 
 
 def test_a_plan_that_does_not_fit_into_the_day_ends_with_4(tmp_path, simulator):
