@@ -25,6 +25,7 @@ async def discovered(
     after: str | None = None,
     greatest: int | None = None,
     expected: int | None = None,
+    is_searched: bool = True,
 ) -> AsyncGenerator[IdPage]:
     """Ids of all records, found by list and search side by side; each once, in no order.
 
@@ -37,6 +38,7 @@ async def discovered(
         after: The `after` of an earlier page: go on there.
         greatest: The greatest id there is, as far as is known.
         expected: How many records there are, as far as is known.
+        is_searched: False: by the list alone, which knows at once what search learns later.
 
     Raises:
         HubSpotError: The list cannot be had.
@@ -46,7 +48,7 @@ async def discovered(
         density = expected / (greatest + 1) if expected and greatest else None
         ranges = Ranges(begun, greatest=greatest, density=density)
         sources: list[Source] = [Listing(client, object_type, archived=archived)]
-        if not archived:
+        if is_searched and not archived:
             sources.append(Searching(client, object_type))
         try:
             async with contextlib.aclosing(in_ranges(ranges, sources)) as pages:

@@ -1,11 +1,11 @@
--- One row per object type that was ever synced; runs of crm retry read some records only.
+-- One row per object type that was ever synced; runs of retry and reconcile read some records only.
 create or replace view analytics.sync_freshness as
 with completed as (
     select
         runs.object_type,
         max(runs.as_of) as as_of
     from crm.runs
-    where runs.status = 'complete' and runs.command != 'retry'
+    where runs.status = 'complete' and runs.command not in ('retry', 'reconcile')
     group by runs.object_type
 )
 
@@ -29,7 +29,7 @@ select
 from crm.runs
 left outer join completed
     on runs.object_type = completed.object_type
-where runs.command != 'retry'
+where runs.command not in ('retry', 'reconcile')
 group by runs.object_type;
 
 comment on view analytics.sync_freshness is
