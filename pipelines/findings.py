@@ -32,13 +32,13 @@ READ: Final = (
 )
 """Findings that reading the record again mends."""
 
-_MEANINGS: Final = {
+MEANINGS: Final = {
     Finding.MISSING_HERE: "in HubSpot, live or archived, without a row",
-    Finding.MISSING_THERE: "a row, deleted for good in HubSpot",
+    Finding.MISSING_THERE: "a row that is nowhere in HubSpot",
     Finding.ARCHIVED_THERE: "live here, archived in HubSpot",
     Finding.LIVE_THERE: "archived here, live in HubSpot",
     Finding.MERGED: "a row of an id that HubSpot answers under another id",
-    Finding.DIFFERS: "the row is of another moment than HubSpot's updatedAt",
+    Finding.DIFFERS: "the row is of another moment than HubSpot's record",
     Finding.PENDING: "changed since the last complete sync: the next one brings it",
 }
 
@@ -154,7 +154,7 @@ class Reconciled:
                 "" if finding is Finding.PENDING else f"{self.fixed.get(finding, 0):,}",
                 meaning,
             )
-            for finding, meaning in _MEANINGS.items()
+            for finding, meaning in MEANINGS.items()
         ]
         title = f"Reconciliation: {self.object_type} in HubSpot and in {path}"
         return Rows(title, ("", "ids", "fixed", "means"), lines)

@@ -54,6 +54,13 @@ def mended(
         CrmError: What was mended before stays so.
     """
     name, began = result.object_type, datetime.now(UTC)
+    gone = retiring.count_gone(warehouse, found)
+    if gone >= MANY_GONE and 2 * gone > result.rows:
+        note = (
+            f"{gone:,} of {result.rows:,} rows are nowhere in HubSpot: nothing was changed, "
+            "for this looks like the token of another portal"
+        )
+        return replace(result, notes=(note,))
     for ids in _ids_to_read(found):
         outcome = sync(
             settings,
@@ -68,16 +75,8 @@ def mended(
         if outcome.failure is not None:
             raise outcome.failure
     retiring.retire_merged(warehouse, name, found, now=began)
-    gone = retiring.count_gone(warehouse, found)
-    notes = []
-    if gone >= MANY_GONE and 2 * gone > result.rows:
-        notes.append(
-            f"{gone:,} of {result.rows:,} rows are nowhere in HubSpot: nothing of them was "
-            "removed, for this looks like the token of another portal"
-        )
-    else:
-        retiring.empty_gone(warehouse, name, found, run_id=result.run_id, now=began)
-    return replace(result, fixed=_mark_fixed(warehouse, result, began), notes=tuple(notes))
+    retiring.empty_gone(warehouse, name, found, run_id=result.run_id, now=began)
+    return replace(result, fixed=_mark_fixed(warehouse, result, began))
 
 
 def _ids_to_read(found: Path) -> Iterator[list[str]]:

@@ -232,7 +232,9 @@ class _Run:
         return Reconciled(
             object_type=self._object_type,
             run_id=self._row.run_id,
-            **counts,
+            live=counts["live"],
+            archived=counts["archived"],
+            undated=counts["undated"],
             rows=recall.count_rows(self._warehouse, self._object_type),
             total=listed.total,
             unnumbered=listed.unnumbered,

@@ -215,7 +215,7 @@ class Witness:
                 answers, sent = await self._answers(hydrator, [str(one.id) for one in doubtful])
                 # What would be taken away has to be gone twice.
                 unproven = (State.GONE, State.UNKNOWN)
-                again = [one for one, said in answers.items() if said.state in unproven]
+                again = [one for one, answer in answers.items() if answer.state in unproven]
                 second, more = await self._answers(hydrator, again)
                 answers |= second
                 rows = [
