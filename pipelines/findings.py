@@ -92,13 +92,13 @@ def confirmed(suspect: Suspect, answer: Answer, *, as_of: datetime | None) -> Fi
         answer: What HubSpot says now.
         as_of: The last complete sync has everything that changed before.
     """
-    has_row = suspect.archived_here is not None
     if answer.state is State.UNKNOWN:
         return suspect.finding
     if answer.state is State.MERGED:
-        return Finding.MERGED if has_row else None
+        return None if suspect.archived_here is None else Finding.MERGED
     if answer.state is State.GONE:
-        return Finding.MISSING_THERE if has_row else None
+        # What was listed a moment ago has gone since: not proven enough to remove anything.
+        return suspect.finding if suspect.finding is Finding.MISSING_THERE else None
     found = _compared(suspect, answer)
     if found is not None and is_pending(found, answer.changed_at, as_of):
         return Finding.PENDING

@@ -52,7 +52,7 @@ def reconcile(
         views: Makes what shows the progress of a step.
         stop: Set it to end early.
         is_fix: Read what is missing, mark what is gone.
-        bounds: How much of what is read lands together.
+        bounds: How long requests are repeated, and how much lands together.
 
     Raises:
         HubSpotError: A list cannot be had, or a record not be asked for.
@@ -137,7 +137,7 @@ class _Run:
             started_at=now,
             as_of=now,
         )
-        self._witness = Witness(settings, object_type, self._row.run_id, stop)
+        self._witness = Witness(settings, object_type, self._row.run_id, stop, bounds.retry)
 
     def to_the_end(self, *, is_fix: bool) -> Reconciled:
         """List, compare, ask again, write down, mend."""

@@ -24,6 +24,7 @@ from pipelines.findings import Answer, Finding, State, is_pending
 from pipelines.hubspot.client import HubSpotClient, Usage, open_http
 from pipelines.hubspot.oauth import token_for
 from pipelines.hubspot.paths import Paths
+from pipelines.hubspot.retry import RetryPolicy
 from pipelines.hydrate import Hydrator
 from pipelines.idfiles import FOUND, LISTED, MOMENT, PART_IDS, found_row, suspects_in
 from pipelines.idpages import IdPage, given, microseconds, number_of
@@ -70,6 +71,7 @@ class Witness:
     object_type: str
     run_id: str
     stop: threading.Event
+    retry: RetryPolicy | None = None
     usage: Usage = field(default_factory=Usage)
 
     def listed(self, into: Path, counters: Counters) -> Listed:
@@ -122,7 +124,7 @@ class Witness:
                 paths=paths,
             )
             limits = limits_of(self.settings)
-            client = HubSpotClient(http, token=token, limits=limits, paths=paths)
+            client = HubSpotClient(http, token=token, limits=limits, paths=paths, retry=self.retry)
             try:
                 return await unless(self.stop, work(client))
             except Interrupted as exc:
@@ -218,6 +220,10 @@ class Witness:
                 again = [one for one, answer in answers.items() if answer.state in unproven]
                 second, more = await self._answers(hydrator, again)
                 answers |= second
+                for one in doubtful:
+                    is_listed = one.finding is not Finding.MISSING_THERE
+                    if is_listed and answers[str(one.id)].state is State.GONE:
+                        answers[str(one.id)] = await self._in_list(client, one.id)
                 rows = [
                     row
                     for one in part
@@ -230,6 +236,22 @@ class Witness:
                 _count(counters, len(part))
                 await client.watch_quota()
         return counts
+
+    async def _in_list(self, client: HubSpotClient, record_id: int) -> Answer:
+        """What the lists say of an id that batch/read does not have although it was listed."""
+        for state in (State.LIVE, State.ARCHIVED):
+            page = await client.list_page(
+                self.object_type,
+                after=str(record_id),
+                archived=state is State.ARCHIVED,
+                limit=1,
+                properties=("hs_object_id",),
+            )
+            for record in page.records:
+                if number_of(str(record.id)) == record_id:
+                    updated = _moment(record.updated_at)
+                    return Answer(state, updated, changed_at=updated)
+        return Answer(State.GONE)
 
     async def _answers(
         self, hydrator: Hydrator, ids: Sequence[str]

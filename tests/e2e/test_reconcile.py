@@ -25,12 +25,14 @@ from harness import (
     wait_until,
 )
 
-from pipelines.errors import Interrupted, TerminalError, WarehouseError
+from pipelines.errors import HubSpotError, Interrupted, WarehouseError
 from pipelines.findings import Finding, Reconciled
+from pipelines.hubspot.retry import RetryPolicy
 from pipelines.progress import Silent
 from pipelines.reconcile import reconcile
 from pipelines.simulator.faults import Fault, Faults
 from pipelines.simulator.portal import Portal
+from pipelines.stream import Bounds
 from pipelines.warehouse import Warehouse
 
 WAREHOUSE = "warehouse.duckdb"
@@ -39,7 +41,12 @@ MOMENTS = BY_THE_CLOCK | {"seen_at", "fixed_at", "resolved_at", "archived_at"}
 OPEN = "select object_id, finding from crm.reconciliation where fixed_at is null order by 1"
 
 
-def reconciled(running, path, object_type="contacts", *, is_fix=False, stop=None) -> Reconciled:
+IMPATIENT = Bounds(retry=RetryPolicy(attempts=2, total_s=2.0))
+
+
+def reconciled(
+    running, path, object_type="contacts", *, is_fix=False, stop=None, bounds=Bounds()
+) -> Reconciled:
     """`crm reconcile` without the process around it."""
     with Warehouse(path, lock_wait_s=10.0) as warehouse:
         return reconcile(
@@ -49,6 +56,7 @@ def reconciled(running, path, object_type="contacts", *, is_fix=False, stop=None
             views=Silent,
             stop=stop or threading.Event(),
             is_fix=is_fix,
+            bounds=bounds,
         )
 
 
@@ -445,8 +453,8 @@ def test_a_list_that_cannot_be_had_is_no_proof_of_anything(simulator, path):
         faults=Faults(Fault("wrong-shape", share=1.0, hits=10**6, endpoint="list")),
     )
 
-    with pytest.raises(TerminalError):
-        reconciled(broken, path, is_fix=True)
+    with pytest.raises(HubSpotError):
+        reconciled(broken, path, is_fix=True, bounds=IMPATIENT)
 
     after = dump(path)
     assert {name: after[name] for name in before} == before
@@ -542,10 +550,11 @@ def test_a_portal_without_records_is_compared_like_any_other(simulator, path):
     """Its lists are empty, and that is an answer."""
     running = simulator(portal=Portal.build(contacts=1, calls=3))
     synced(running, path)
-    for call in [*running.portal.records["calls"].by_id]:
+    calls = [*running.portal.records["calls"].by_id]
+    for call in calls:
         running.portal.delete("calls", call)
 
     result = reconciled(running, path, "calls", is_fix=True)
 
     assert (result.live, result.archived, result.left) == (0, 0, 0)
-    assert found(result) == {"missing_there": 3}
+    assert found(result) == {"missing_there": len(calls)}

@@ -29,7 +29,7 @@ from pipelines.warehouse import Warehouse
 BEFORE = datetime(2026, 3, 1, tzinfo=UTC)
 AS_OF = BEFORE + timedelta(days=1)
 LATER = AS_OF + timedelta(days=1)
-SUSPECT = Suspect(1, Finding.DIFFERS, False, BEFORE, BEFORE)
+SUSPECT = Suspect(
     1, Finding.DIFFERS, archived_here=False, updated_at_here=BEFORE, updated_at_there=BEFORE
 )
 ANSWER = Answer(State.LIVE, updated_at=BEFORE, changed_at=BEFORE)
@@ -48,11 +48,16 @@ def here(archived: bool | None) -> Suspect:
         (here(True), ANSWER, Finding.LIVE_THERE),
         (here(False), replace(ANSWER, updated_at=AS_OF), Finding.DIFFERS),
         (here(False), Answer(State.MERGED, current_id=2), Finding.MERGED),
-        (here(True), Answer(State.GONE), Finding.MISSING_THERE),
+        (
+            replace(SUSPECT, finding=Finding.MISSING_THERE),
+            Answer(State.GONE),
+            Finding.MISSING_THERE,
+        ),
         # What the lists said is not so any more, or was never worth a row.
         (here(False), ANSWER, None),
         (here(False), replace(ANSWER, updated_at=None), None),
         (here(None), Answer(State.GONE), None),
+        (here(False), Answer(State.GONE), None),  # it was listed, so the next one has to say
         (here(None), Answer(State.MERGED, current_id=2), None),
     ],
 )  # fmt: skip
