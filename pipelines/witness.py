@@ -135,7 +135,6 @@ class Witness:
                 self.usage = _sum(self.usage, client.usage)
 
     async def _list(self, client: HubSpotClient, into: Path, counters: Counters) -> Listed:
-        await client.watch_quota()
         listed = Listed()
         try:
             searching = Searching(client, self.object_type)
@@ -144,6 +143,7 @@ class Witness:
             raise
         except HubSpotError:
             pass  # a witness less; the lists are what counts
+        await client.watch_quota()  # now, for answers may have told of it
         counters.expected = listed.total
         with pq.ParquetWriter(into, LISTED) as file:
             for archived in (False, True):

@@ -413,15 +413,17 @@ def test_the_token_of_another_portal_empties_nothing(simulator, path):
     ],
 )
 def test_faults_change_no_finding(faults, drifted, fixed, copy, simulator):
+    """A record may fail to be read in one --fix; the same command again mends it."""
     running = simulator(portal=drifted.running.portal, faults=Faults(*faults, seed=3))
 
-    result = reconciled(running, copy, is_fix=True)
+    reconciled(running, copy)
 
-    assert result.left == 0
-    assert dict(rows(copy, "select object_id, finding from crm.reconciliation")) == (
-        drifted.findings
-    )
-    assert_same(dump(copy, without=MOMENTS), dump(fixed.path, without=MOMENTS))
+    assert dict(rows(copy, OPEN)) == drifted.findings
+    while reconciled(running, copy, is_fix=True).left:
+        assert rows(copy, "select count(*) from crm.runs")[0][0] < 12
+    tables, expected = (dump(one, without=MOMENTS) for one in (copy, fixed.path))
+    for table in ("contacts", "calls", "id_aliases", "deletions"):
+        assert tables[table] == expected[table]
 
 
 def test_a_record_that_cannot_be_read_stays_a_finding(simulator, path):
