@@ -145,6 +145,12 @@ class Reconciled:
             if finding is not Finding.PENDING
         )
 
+    def summary(self) -> str:
+        """The counts in one line."""
+        counts = [f"{count:,} {finding}" for finding, count in self.found.items() if count]
+        fixed = sum(self.fixed.values())
+        return ", ".join(counts) + (f"; {fixed:,} fixed" if fixed else "") or "nothing found"
+
     def table(self, path: Path) -> Rows:
         """As people read it: every kind of finding, also those that nothing is of."""
         lines = [

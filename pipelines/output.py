@@ -116,7 +116,10 @@ class Output:
         """What a reconcile found, and what to do; in JSON one object."""
         if self._is_json:
             print(json.dumps({**asdict(found), "left": found.left}))
-        elif not self._is_quiet:
+        elif self._is_quiet:
+            if found.left:
+                log.warning("%s: %s; %s", found.object_type, found.summary(), found.remarks()[-1])
+        else:
             self._out.print(_rich(found.table(path)))
             for remark in found.remarks():
                 self._out.print(remark, markup=False, soft_wrap=True)

@@ -156,7 +156,7 @@ class _Run:
                 result, self._settings, self._warehouse, self._found,
                 views=self._views, stop=self._stop, bounds=self._bounds,
             )  # fmt: skip
-        self.close(COMPLETE, _message(result))
+        self.close(COMPLETE, result.summary())
         apply_views(self._warehouse)
         return result
 
@@ -243,12 +243,6 @@ class _Run:
 
     def _row_landing(self) -> Landing:
         return Landing("runs", ledger.table_of([self._row], ledger.RUNS))
-
-
-def _message(result: Reconciled) -> str:
-    counts = [f"{count:,} {finding}" for finding, count in result.found.items() if count]
-    fixed = sum(result.fixed.values())
-    return ", ".join(counts) + (f"; {fixed:,} fixed" if fixed else "") or "nothing found"
 
 
 def _status_of(failure: CrmError) -> str:

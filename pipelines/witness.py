@@ -9,9 +9,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -27,17 +26,18 @@ from pipelines.hubspot.paths import Paths
 from pipelines.hubspot.retry import RetryPolicy
 from pipelines.hydrate import Hydrator
 from pipelines.idfiles import FOUND, LISTED, MOMENT, PART_IDS, found_row, suspects_in
-from pipelines.idpages import IdPage, given, microseconds, number_of
+from pipelines.idpages import IdPage, given, number_of
 from pipelines.keyset import Searching
 from pipelines.ledger import BatchRow
 from pipelines.progress import Counters
 from pipelines.settings import Settings
 from pipelines.stream import in_order, unless
+from pipelines.verdicts import answers_in, moment
 
 T = TypeVar("T")
 
+SEARCH_S: Final = 20.0  # for its count, which is worth no longer wait
 _GREATEST: Final = 2**63 - 1  # of a BIGINT
-_NOT_FOUND: Final = "OBJECT_NOT_FOUND"
 
 
 @dataclass(slots=True)
@@ -47,20 +47,6 @@ class Listed:
     total: int | None = None
     greatest: int | None = None
     unnumbered: int = 0
-
-
-class _Record(msgspec.Struct, rename="camel"):
-    id: str | int
-    updated_at: Any = None
-    archived: Any = None
-    archived_at: Any = None
-
-
-class _Records(msgspec.Struct):
-    results: list[_Record]
-
-
-_DECODER = msgspec.json.Decoder(_Records)
 
 
 @dataclass(slots=True)
@@ -137,11 +123,12 @@ class Witness:
     async def _list(self, client: HubSpotClient, into: Path, counters: Counters) -> Listed:
         listed = Listed()
         try:
-            searching = Searching(client, self.object_type)
-            listed.greatest, listed.total = await searching.greatest()
+            async with asyncio.timeout(SEARCH_S):
+                searching = Searching(client, self.object_type)
+                listed.greatest, listed.total = await searching.greatest()
         except (AuthError, DailyLimitError):
             raise
-        except HubSpotError:
+        except (HubSpotError, TimeoutError):
             pass  # a witness less; the lists are what counts
         await client.watch_quota()  # now, for answers may have told of it
         counters.expected = listed.total
@@ -249,8 +236,8 @@ class Witness:
             )
             for record in page.records:
                 if number_of(str(record.id)) == record_id:
-                    updated = _moment(record.updated_at)
-                    return Answer(state, updated, changed_at=updated)
+                    updated_at = moment(record.updated_at)
+                    return Answer(state, updated_at, changed_at=updated_at)
         return Answer(State.GONE)
 
     async def _answers(
@@ -267,40 +254,6 @@ class Witness:
             answers |= answers_in(batch)
             requests += batch.requests
         return answers, requests
-
-
-def answers_in(batch: Batch) -> dict[str, Answer]:
-    """What HubSpot says of each id of a batch.
-
-    Only its own word that it has no such record counts as that; an id that it does not
-    answer, or not yet, is `UNKNOWN`.
-    """
-    found = {
-        str(record.id): _answer(record)
-        for body in batch.answers
-        for record in _DECODER.decode(body).results
-    }
-    said = {record_id: found[record_id] for record_id in batch.loaded}
-    for old_id, current_id in batch.aliases.items():
-        said[old_id] = Answer(State.MERGED, current_id=number_of(current_id))
-    for row in batch.errors:
-        is_gone = row.category == _NOT_FOUND and not row.is_retryable
-        said[row.object_id or ""] = Answer(State.GONE if is_gone else State.UNKNOWN)
-    return said
-
-
-def _answer(record: _Record) -> Answer:
-    updated, archived = _moment(record.updated_at), _moment(record.archived_at)
-    return Answer(
-        State.ARCHIVED if record.archived is True else State.LIVE,
-        updated_at=updated,
-        changed_at=max((one for one in (updated, archived) if one is not None), default=None),
-    )
-
-
-def _moment(text: object) -> datetime | None:
-    value = microseconds(text)
-    return None if value is None else pa.scalar(value, pa.int64()).cast(MOMENT).as_py()
 
 
 def _count(counters: Counters, ids: int) -> None:

@@ -482,6 +482,17 @@ def test_what_cannot_be_compared_is_one_line(simulator, tmp_path):
     assert running.statistics.count == 0
 
 
+def test_findings_that_are_left_are_a_line_even_if_it_shall_be_quiet(drifted, copy):
+    """Or cron would mail an exit code and nothing else."""
+    done = crm(
+        "reconcile", "contacts", "--quiet", "--warehouse", copy,
+        cwd=copy.parent, simulator=drifted.running,
+    )  # fmt: skip
+
+    assert_one_line(done, 1, "3 merged", "crm reconcile contacts --fix")
+    assert done.stdout == ""
+
+
 def test_an_object_type_that_was_never_synced_is_told_so(simulator, path):
     running = simulator(contacts=5, calls=5)
     synced(running, path, ("contacts",))
