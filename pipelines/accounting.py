@@ -6,6 +6,7 @@ answers some under another id, and counts entries of `errors` rather than ids.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,7 @@ class Batch:
     loaded: frozenset[str]  # asked for, and in `answers` under this id
     aliases: dict[str, str]  # asked for, and answered under another id
     errors: tuple[ErrorRow, ...]  # asked for, and not to be had; one row per id
+    merged: dict[str, str] = field(default_factory=dict)  # ids that records here say were merged
 
     def check(self) -> None:
         """Hold the sums against the ids asked for.
@@ -60,6 +62,8 @@ class _Records(msgspec.Struct):
 
 
 _MERGED = msgspec.json.Decoder(_Records)
+_NAMES_MERGES = re.compile(rb'"hs_(?:merged_object_ids|calculated_merged_vids)"\s*:\s*"[^"]')
+"""In an answer with a record that others were merged into; next to none has one."""
 
 
 @dataclass(slots=True)
@@ -73,6 +77,7 @@ class Tally:
     loaded: set[str] = field(default_factory=set)
     aliases: dict[str, str] = field(default_factory=dict)
     errors: dict[str, ErrorRow] = field(default_factory=dict)
+    merged: dict[str, str] = field(default_factory=dict)
 
     def take(self, answer: BatchAnswer, asked: Iterable[str]) -> None:
         """Book what came back for these ids; what did not stays in `missing`."""
@@ -82,7 +87,7 @@ class Tally:
         self.loaded |= found
         self.missing -= found
         self.unasked |= returned.difference(asked)
-        if self.missing:
+        if self.missing or _NAMES_MERGES.search(answer.body):
             self._follow_merges(answer)
 
     def merge(self, part: Tally) -> None:
@@ -93,6 +98,7 @@ class Tally:
         self.loaded |= part.loaded
         self.aliases |= part.aliases
         self.errors |= part.errors
+        self.merged |= part.merged
         self.missing -= part.aliases.keys() | part.loaded | part.errors.keys()
 
     def fail(self, rows: Iterable[ErrorRow]) -> None:
@@ -116,19 +122,22 @@ class Tally:
             loaded=frozenset(self.loaded),
             aliases=self.aliases,
             errors=tuple(self.errors.values()),
+            merged=self.merged,
         )
         batch.check()
         return batch
 
     def _follow_merges(self, answer: BatchAnswer) -> None:
-        """Ids that a returned record says were merged into it. Only read when ids are missing."""
+        """Ids that a returned record says were merged into it."""
         try:
             records = _MERGED.decode(answer.body).results
         except msgspec.DecodeError:
             return  # an odd answer names no merges; its ids are looked for one by one
         for record in records:
-            for old_id in _merged_ids(record.properties) & self.missing:
-                self.aliases[old_id] = str(record.id)
+            current_id = str(record.id)
+            old_ids = _merged_ids(record.properties) - {current_id, ""}
+            self.aliases |= dict.fromkeys(old_ids & self.missing, current_id)
+            self.merged |= dict.fromkeys(old_ids, current_id)
         self.missing -= self.aliases.keys()
 
 

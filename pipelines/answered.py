@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from pipelines.errors import HubSpotError, TransientError
 from pipelines.hubspot.client import BatchAnswer
+from pipelines.hubspot.decode import moment
 from pipelines.hubspot.wire import BatchError
 from pipelines.ledger import BatchRow, ErrorRow
 
@@ -52,9 +53,9 @@ class Rows:
             endpoint="batch/read",
             http_status=answer.http_status,
             status=envelope.status,
-            requested_at=_moment(envelope.requested_at) or answer.requested_at,
-            started_at=_moment(envelope.started_at),
-            completed_at=_moment(envelope.completed_at),
+            requested_at=moment(envelope.requested_at) or answer.requested_at,
+            started_at=moment(envelope.started_at),
+            completed_at=moment(envelope.completed_at),
             inputs=inputs,
             results=results,
             num_errors=min(max(envelope.num_errors or 0, _LEAST), _GREATEST),
@@ -150,10 +151,3 @@ def _ids_in(context: object, entry_id: str | None) -> set[str]:
     ids = context.get("ids") if isinstance(context, dict) else None
     found = {str(item) for item in ids} if isinstance(ids, list) else set()
     return found | ({entry_id} if entry_id else set())
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC) if text else None
-    except (ValueError, OverflowError):  # a moment that is before year 1 or after 9999 in UTC
-        return None

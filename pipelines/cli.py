@@ -28,6 +28,7 @@ from pipelines.options import (
     VerboseOption,
     WaitOption,
     WarehouseOption,
+    moment,
 )
 
 if TYPE_CHECKING:
@@ -142,9 +143,11 @@ def sync(
     objects: Annotated[
         list[str] | None, typer.Argument(metavar="[contacts] [calls]", show_default=False)
     ] = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Begin anew, even if the last run was cut off.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read every record, anew.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TS", help="Read at least what was modified since then (ISO 8601)."),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what the run would take, and do nothing.")
     ] = False,
@@ -157,12 +160,13 @@ def sync(
     log_format: FormatOption = LogFormat.TEXT,
     verbose: VerboseOption = False,
 ) -> None:
-    """Read contacts and calls from HubSpot into the warehouse; goes on where a run was cut off."""
+    """Read contacts and calls into the warehouse: everything at first, then what has changed."""
     from pipelines.output import interruptible
     from pipelines.settings import known_object_types, load_settings, warehouse_path
 
     output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
     object_types = known_object_types(objects or ())
+    opened = moment(since, "--since")
     path, settings = warehouse_path(warehouse), load_settings()
     if plan:
         from pipelines.plan import plan_run
@@ -176,10 +180,16 @@ def sync(
 
     gc.freeze()  # what is imported by now stays: looking through it again and again took 5 %
     gc.set_threshold(50_000)
-    with Warehouse(path, lock_wait_s=wait, tell=output.say) as opened:
+    with Warehouse(path, lock_wait_s=wait, tell=output.say) as warehouse_:
         outcome = interruptible(
             lambda stop: run_sync(
-                settings, opened, object_types, view=output.view(), stop=stop, is_full=full
+                settings,
+                warehouse_,
+                object_types,
+                view=output.view(),
+                stop=stop,
+                is_full=full,
+                since=opened,
             ),
             output.say,
         )
@@ -189,6 +199,104 @@ def sync(
         raise outcome.failure
     if fail_on_errors and any(row.error_ids or row.rejected_values for row in outcome.runs):
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: crm backfill contacts --ids ids.csv --property hs_lead_status")
+def backfill(
+    object_type: Annotated[str, typer.Argument(metavar="OBJECT", help="contacts or calls.")],
+    all_: Annotated[bool, typer.Option("--all", help="Every record, live and archived.")] = False,
+    ids: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ids in a text, CSV or Parquet file."),
+    ] = None,
+    sql: Annotated[
+        str | None, typer.Option(metavar="QUERY", help="Ids that a query of the warehouse gives.")
+    ] = None,
+    from_id: Annotated[int | None, typer.Option(metavar="A", help="Ids from this one on.")] = None,
+    to_id: Annotated[int | None, typer.Option(metavar="B", help="Ids up to this one.")] = None,
+    created_since: Annotated[str | None, typer.Option(metavar="TS", help="Created from.")] = None,
+    created_until: Annotated[str | None, typer.Option(metavar="TS", help="Created up to.")] = None,
+    modified_since: Annotated[str | None, typer.Option(metavar="TS", help="Modified from.")] = None,
+    modified_until: Annotated[
+        str | None, typer.Option(metavar="TS", help="Modified up to.")
+    ] = None,
+    property_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--property",
+            metavar="NAME",
+            help="Fill only this column, and leave the others as they are; repeatable.",
+        ),
+    ] = None,
+    id_property: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The file or query has values of this property."),
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew, even if it was cut off.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take, and do nothing.")
+    ] = False,
+    wait: WaitOption = DEFAULT_WAIT_S,
+    warehouse: WarehouseOption = None,
+    quiet: QuietOption = False,
+    log_format: FormatOption = LogFormat.TEXT,
+    verbose: VerboseOption = False,
+) -> None:
+    """Read chosen records in bulk; the same command goes on where it was cut off."""
+    from pipelines.backfill import backfill as run_backfill
+    from pipelines.output import interruptible
+    from pipelines.selection import Asked, selection_of
+    from pipelines.settings import known_object_types, load_settings, warehouse_path
+
+    output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
+    (name,) = known_object_types([object_type])
+    path, settings = warehouse_path(warehouse), load_settings()
+    asked = Asked(
+        is_all=all_,
+        ids=ids,
+        sql=sql,
+        from_id=from_id,
+        to_id=to_id,
+        created=(
+            moment(created_since, "--created-since"),
+            moment(created_until, "--created-until"),
+        ),
+        modified=(
+            moment(modified_since, "--modified-since"),
+            moment(modified_until, "--modified-until"),
+        ),
+        id_property=id_property,
+    )
+    selection = selection_of(asked, path, lock_wait_s=wait)
+    if dry_run:
+        from pipelines.backfill import plan_backfill
+
+        planned = plan_backfill(
+            settings, path, name, selection, only=property_ or (), lock_wait_s=wait
+        )
+        output.plan(planned)
+        planned.check()
+        return
+    outcome = interruptible(
+        lambda stop: run_backfill(
+            settings,
+            path,
+            name,
+            selection,
+            only=property_ or (),
+            is_restart=restart,
+            view=output.view,
+            stop=stop,
+            tell=output.say,
+            lock_wait_s=wait,
+        ),
+        output.say,
+    )
+    output.statement(outcome, path)
+    if outcome.failure is not None:
+        raise outcome.failure
 
 
 @app.command(epilog="Example: crm retry contacts")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipelines.outcome import Outcome
 from pipelines.output import Output, interruptible
 from pipelines.settings import OBJECT_TYPES, Settings
 from pipelines.simulator.app import app
 from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
-from pipelines.sync import Outcome, sync
+from pipelines.sync import sync
 from pipelines.warehouse import Warehouse
 
 QUERIES = (

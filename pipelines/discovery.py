@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import replace
 from typing import Final, cast
 
@@ -23,19 +23,24 @@ async def discovered(
     *,
     archived: bool = False,
     after: str | None = None,
+    low: int = 0,
+    high: int | None = None,
     greatest: int | None = None,
     expected: int | None = None,
     is_searched: bool = True,
 ) -> AsyncGenerator[IdPage]:
-    """Ids of all records, found by list and search side by side; each once, in no order.
+    """Ids of all records, or of those in a range, by list and search side by side; each once.
 
-    Where the list turns out to be no keyset it is followed page by page, from the beginning.
+    They come in no order. Where the list turns out to be no keyset, it is followed page by page,
+    from the beginning.
 
     Args:
         client: Where to ask.
         object_type: Plural, as in the path.
         archived: The archived records, and only these; search does not know them.
         after: The `after` of an earlier page: go on there.
+        low: The first id.
+        high: The id after the last; None: there is no last.
         greatest: The greatest id there is, as far as is known.
         expected: How many records there are, as far as is known.
         is_searched: False: by the list alone, which knows at once what search learns later.
@@ -43,10 +48,9 @@ async def discovered(
     Raises:
         HubSpotError: The list cannot be had.
     """
-    begun = ranges_in(after) if after is not None else ((0, None),)
+    begun = ranges_in(after) if after is not None else ((low, high),)
     if begun is not None:
-        density = expected / (greatest + 1) if expected and greatest else None
-        ranges = Ranges(begun, greatest=greatest, density=density)
+        ranges = Ranges(begun, greatest=greatest, expected=expected)
         sources: list[Source] = [Listing(client, object_type, archived=archived)]
         if is_searched and not archived:
             sources.append(Searching(client, object_type))
@@ -62,7 +66,15 @@ async def discovered(
         listed(client, object_type, archived=archived, after=after)
     ) as pages:
         async for page in pages:
-            yield page if begun is None else replace(page, is_fresh=False)
+            inside = _within(page, low, high)
+            yield inside if begun is None else replace(inside, is_fresh=False)
+
+
+def _within(page: IdPage, low: int, high: int | None) -> IdPage:
+    if not low and high is None:
+        return page
+    numbers = [number_of(record_id) for record_id in page.ids]
+    return page.only(lambda n: numbers[n] >= low and (high is None or numbers[n] < high))
 
 
 async def changed(
@@ -71,6 +83,7 @@ async def changed(
     window: Window,
     *,
     after: str | None = None,
+    tell_count: Callable[[int], None] = lambda _: None,
 ) -> AsyncGenerator[IdPage]:
     """Ids of the live records that were modified or created within a window; each once.
 
@@ -79,6 +92,7 @@ async def changed(
         object_type: Plural, as in the path.
         window: From when to when, both inclusive.
         after: The `after` of an earlier page: go on there.
+        tell_count: Gets how many there are, as soon as that is known.
 
     Raises:
         TerminalError: Search does not answer in order of ids.
@@ -90,6 +104,7 @@ async def changed(
     try:
         if after is None:
             first = await source.find(0, None)
+            tell_count(first.left or 0)
             ranges = Ranges(begun)
             search = Search(ranges)
             search.emit(cast("IdRange", ranges.take()), first)

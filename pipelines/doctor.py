@@ -85,7 +85,7 @@ async def _portal_findings(settings: Settings, compare_with: str | None) -> list
             Finding(
                 "portal",
                 f"{account.portal_id} ({account.account_type}, {account.data_hosting_location}, "
-                f"{account.time_zone}) at {settings.base_url}",
+                f"{account.time_zone}) at {client.base_url}",
             ),
             *[await _scope_finding(client, name) for name in OBJECT_TYPES],
             Finding("api version", f"{settings.api_version} answers"),
@@ -103,7 +103,7 @@ async def _compared(
         await other.account()
     except TerminalError as failure:
         if failure.http_status == NOT_FOUND:
-            text = f"HubSpot does not know version {other.version}: 404 at {settings.base_url}"
+            text = f"HubSpot does not know version {other.version}: 404 at {other.base_url}"
             return [Finding(COMPARE, text, failure.exit_code)]
         return [_bad(COMPARE, failure)]
     except CrmError as failure:

@@ -102,3 +102,7 @@ class Interrupted(CrmError):
     """Stopped by Ctrl-C or SIGTERM; what was read has landed and the next run goes on there."""
 
     exit_code = 130
+
+
+class MadeWay(Interrupted):
+    """A long run let another `crm` have the warehouse, and goes on by itself after that."""

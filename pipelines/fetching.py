@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Final
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, cast
 
 from pipelines.accounting import Batch
-from pipelines.discovery import listed
+from pipelines.discovery import changed, discovered
 from pipelines.errors import AuthError, DailyLimitError, HubSpotError
 from pipelines.hubspot.client import HubSpotClient, Usage, open_http
 from pipelines.hubspot.limits import Limits
@@ -19,56 +19,72 @@ from pipelines.hubspot.oauth import token_for
 from pipelines.hubspot.paths import Paths
 from pipelines.hubspot.places import budget_name
 from pipelines.hydrate import Hydrator
-from pipelines.idpages import IdPage, given
+from pipelines.idpages import IdPage
+from pipelines.keyset import LIST_WORKERS, SEARCH_WORKERS, Listing, Searching, Window, within
 from pipelines.landing import Chunk, Typed, raw_of, typed
 from pipelines.progress import Counters
+from pipelines.ranges import ranges_in
 from pipelines.reading import KnownColumns, Reading, reading_of
 from pipelines.settings import Settings
+from pipelines.side_by_side import page_of
+from pipelines.steps import SWEEP, Ids, Step
 from pipelines.stream import Bounds, chunked, in_order, unless, until
 from pipelines.thread import Room
+from pipelines.unread import Versions
 
 CONCURRENCY: Final = 24
 """batch/read requests under way at once: enough for 190 per 10 s at answers of a second each."""
 EXPECTED_S: Final = 5.0
 """How long HubSpot may take to say how many records there are."""
-CONNECTIONS: Final = CONCURRENCY + 2
+CONNECTIONS: Final = CONCURRENCY + LIST_WORKERS + SEARCH_WORKERS
 
-LIVE: Final = "live"
-ARCHIVED: Final = "archived"
-PASSES: Final = (LIVE, ARCHIVED)
-"""HubSpot lists and reads live and archived records apart, so a full run makes two passes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where a run begins for one object type: a pass, and the id its list goes on at.
-
-    `pass_` None: both passes are done. `as_of`: when the first of the runs began that
-    together read everything; None: this one.
-    """
-
-    pass_: str | None = LIVE
-    after: str | None = None
-    as_of: datetime | None = None
-
-    @classmethod
-    def of(cls, saved: Mapping[str, str | None]) -> Start:
-        """Where to go on, by what was saved with the last chunk: its pass, and where it ended."""
-        as_of = datetime.fromisoformat(saved["as_of"] or "")
-        if saved["after"] is not None:
-            return cls(saved["pass"], saved["after"], as_of)
-        return cls(None if saved["pass"] == ARCHIVED else ARCHIVED, None, as_of)
+CLOCK_S: Final = 0.999
+"""HubSpot's clock is told in whole seconds: what it shows may be so much behind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What comes out of the fetching thread; the last one of an object type has no chunk."""
+    """What comes out of the fetching thread.
+
+    Of each object type its chunks, each with the step it is of; a step without a chunk, when
+    how many live records the table has is to be told; at last neither of them.
+
+    `opened_at`: when the run began, by HubSpot's clock. `live_total`: how many live records
+    HubSpot counts. `search_lag_s`: how late search showed a record, as far as is known.
+    """
 
     reading: Reading
-    pass_: str
+    step: Step | None
     chunk: Chunk | None
     usage: Usage
     limit_share: float
+    opened_at: datetime
+    live_total: int | None = None
+    sweep: str | None = None
+    search_lag_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What is fetched of one object type.
+
+    `known`, `defined`: columns and live definitions that the warehouse has. `live`, `archived`:
+    versions of its rows, which need not be read again. `gap`, `sweep`: see `steps.Progress`.
+    `only`: the properties to read; None: those of the settings. `id_property`: what is given
+    as ids are values of it.
+    """
+
+    run_id: str
+    steps: Sequence[Step]
+    known: KnownColumns = field(default_factory=dict)
+    defined: Collection[str] = ()
+    counters: Counters = field(default_factory=lambda: Counters(""))
+    live: Versions = field(default_factory=Versions)
+    archived: Versions = field(default_factory=Versions)
+    gap: int | None = None
+    sweep: str | None = None
+    only: tuple[str, ...] | None = None
+    id_property: str | None = None
 
 
 class Fetcher:
@@ -81,23 +97,15 @@ class Fetcher:
         self,
         settings: Settings,
         *,
-        run_ids: Mapping[str, str],
-        starts: Mapping[str, Start],
-        known: Mapping[str, KnownColumns],
-        counters: Mapping[str, Counters],
+        errands: Mapping[str, Errand],
         stop: threading.Event,
         bounds: Bounds = Bounds(),
-        ids: Mapping[str, Sequence[str]] | None = None,
         limits: Limits | None = None,
     ) -> None:
         self._limits = limits
-        self._ids = ids or {}
         self._usage = self._before = Usage()
         self._settings = settings
-        self._run_ids = run_ids
-        self._starts = starts
-        self._known = known
-        self._counters = counters
+        self._errands = errands
         self._stop = stop
         self._bounds = bounds
 
@@ -121,45 +129,68 @@ class Fetcher:
             )
             self._usage = client.usage
             # All definitions first: a property that is not there stops the run before it reads.
-            readings = [
-                await unless(
-                    self._stop, reading_of(client, name, self._settings.of(name), self._known[name])
-                )
-                for name in self._run_ids
-            ]
+            readings, spent = [], {}
+            for name in self._errands:
+                before = replace(client.usage)
+                readings.append(await unless(self._stop, self._reading(client, name)))
+                spent[name] = _difference(client.usage, before)
+            opened_at = (client.server_time or datetime.now(UTC)) + timedelta(seconds=CLOCK_S)
             await unless(self._stop, client.watch_quota())
-            before = Usage()
             for reading in readings:
-                one = self._object_fetch(client, reading, room)
+                one = self._object_fetch(client, reading, room, opened_at)
+                before = _difference(client.usage, spent[reading.object_type])
                 self._before = before
-                async with aclosing(one.passes()) as chunks:
-                    async for pass_, chunk in chunks:
+                async with aclosing(one.chunks()) as chunks:
+                    async for step, chunk in chunks:
                         usage = _difference(client.usage, before)
-                        yield Fetched(one.reading, pass_, chunk, usage, limits.used_share())
+                        share = limits.used_share()
+                        yield Fetched(one.reading, step, chunk, usage, share, opened_at)
                         await client.watch_quota()
                 usage = _difference(client.usage, before)
-                before = replace(client.usage)
-                yield Fetched(one.reading, ARCHIVED, None, usage, limits.used_share())
+                yield Fetched(
+                    one.reading,
+                    None,
+                    None,
+                    usage,
+                    limits.used_share(),
+                    opened_at,
+                    live_total=one.live_total,
+                    sweep=one.sweep,
+                    search_lag_s=one.errand.live.lag_s,
+                )
 
     def usage(self) -> Usage:
         """What was sent for the object type under way, or was when everything ended."""
         return _difference(self._usage, self._before)
 
-    def _object_fetch(self, client: HubSpotClient, reading: Reading, room: Room) -> _ObjectFetch:
+    async def _reading(self, client: HubSpotClient, name: str) -> Reading:
+        errand = self._errands[name]
+        reading = await reading_of(
+            client, name, self._settings.of(name), errand.known, defined=errand.defined
+        )
+        if errand.id_property is not None:
+            reading.check_unique(errand.id_property)
+        return reading if errand.only is None else reading.only(errand.only)
+
+    def _object_fetch(
+        self, client: HubSpotClient, reading: Reading, room: Room, opened_at: datetime
+    ) -> _ObjectFetch:
         """The part of this run that is one object type."""
-        name = reading.object_type
+        errand = self._errands[reading.object_type]
         return _ObjectFetch(
             client,
             reading,
-            start=self._starts[name],
-            ids=self._ids.get(name),
+            errand,
             hydrator=Hydrator(
-                client, run_id=self._run_ids[name], object_type=name, properties=reading.properties
+                client,
+                run_id=errand.run_id,
+                object_type=reading.object_type,
+                properties=reading.properties,
             ),
-            counters=self._counters[name],
             stop=self._stop,
             bounds=self._bounds,
             room=room,
+            opened_at=opened_at,
         )
 
 
@@ -183,55 +214,152 @@ class _ObjectFetch:
         self,
         client: HubSpotClient,
         reading: Reading,
+        errand: Errand,
         *,
-        start: Start,
-        ids: Sequence[str] | None,
         hydrator: Hydrator,
-        counters: Counters,
         stop: threading.Event,
         bounds: Bounds,
         room: Room,
+        opened_at: datetime,
     ) -> None:
         self._room = room
         self.reading = reading
+        self.errand = errand
+        self.live_total: int | None = None
+        self.sweep = errand.sweep
         self._client = client
-        self._start = start
-        self._ids = ids
+        self._object_type = reading.object_type
         self._hydrator = hydrator
-        self._counters = counters
+        self._counters = errand.counters
         self._stop = stop
         self._bounds = bounds
+        self._opened_at = opened_at
+        self._greatest: int | None = None
         self._fitting = asyncio.Lock()
         self._is_fitted = False
 
-    async def passes(self) -> AsyncGenerator[tuple[str, Chunk]]:
-        """Chunks of the live records, then of the archived ones, each with its pass.
+    async def chunks(self) -> AsyncGenerator[tuple[Step, Chunk | None]]:
+        """Chunks of each step, one after the other.
 
-        Known ids make one pass: what is not among the live records is looked for archived.
+        HubSpot lists and reads live and archived records apart. Of known ids, what is not
+        among the live records is looked for among the archived ones.
         """
-        if self._ids is not None:
-            self._counters.expected = len(self._ids)
-            async with aclosing(self._chunks(given(self._ids), archived=False)) as chunks:
+        for step in self.errand.steps:
+            if step.name == SWEEP:
+                yield step, None
+            pages = self._pages(step)
+            chunks = self._chunks(pages, archived=step.is_archived)
+            async with aclosing(pages), aclosing(chunks):
                 async for chunk in chunks:
-                    yield LIVE, chunk
-            return
-        self._counters.expected = await unless(
-            self._stop, _expected(self._client, self.reading.object_type)
-        )
-        start = self._start
-        for pass_ in PASSES[PASSES.index(start.pass_) :] if start.pass_ else ():
-            after = start.after if pass_ == start.pass_ else None
-            archived = pass_ == ARCHIVED
-            pages = listed(self._client, self.reading.object_type, archived=archived, after=after)
-            async with aclosing(self._chunks(pages, archived=archived)) as chunks:
-                async for chunk in chunks:
-                    yield pass_, chunk
+                    yield step, chunk
 
-    def _chunks(self, pages: AsyncIterator[IdPage], *, archived: bool) -> AsyncGenerator[Chunk]:
+    def _pages(self, step: Step) -> AsyncGenerator[IdPage]:
+        """The ids of a step."""
+        match step.name:
+            case "ids":
+                ids = cast("Ids", step.ids)
+                self._counters.expected = ids.count
+                return ids.pages(step.after)
+            case "live":
+                return self._listed(step)
+            case "archived":
+                return self._listed(step)
+            case "sweep":
+                return self.errand.archived.unread(self._swept())
+            case _:
+                return self._changed(step)
+
+    async def _listed(self, step: Step) -> AsyncGenerator[IdPage]:
+        """Everything HubSpot lists, in a window if the step has one."""
+        expected = None
+        if not step.is_archived:
+            await unless(self._stop, self._count(step))
+            expected = self._counters.expected
+        pages = discovered(
+            self._client,
+            self._object_type,
+            archived=step.is_archived,
+            after=step.after,
+            low=step.low,
+            high=step.high,
+            greatest=self._greatest,
+            expected=expected,
+        )
+        async with aclosing(pages):
+            async for page in pages:
+                yield page if step.since is None else page.only(self._window(step).holds(page))
+
+    async def _changed(self, step: Step) -> AsyncGenerator[IdPage]:
+        """What search knows of a window."""
+        found = changed(
+            self._client,
+            self._object_type,
+            self._window(step),
+            after=step.after,
+            tell_count=self._expect,
+        )
+        pages = self.errand.live.unread(found) if step.is_skipping else found
+        async with aclosing(found), aclosing(pages):
+            async for page in pages:
+                yield page
+
+    async def _swept(self) -> AsyncGenerator[IdPage]:
+        """Archived records: a page of them, or all when live ones are gone that nobody knows of.
+
+        Search shows no archived record, and their list is in order of ids, not of time. But
+        when the table has as many live records as HubSpot, none of them can be archived.
+        """
+        here = await self._room.told()
+        total = (await self._client.search(self._object_type, {"limit": 1})).total
+        self.live_total = total
+        if total - here != self.errand.gap:
+            async with aclosing(
+                discovered(self._client, self._object_type, archived=True, greatest=self._greatest)
+            ) as pages:
+                async for page in pages:
+                    yield page
+            return
+        after = ranges_in(self.sweep or "") or ((0, None),)
+        source = Listing(self._client, self._object_type, archived=True)
+        for page in await page_of(source, after[0][0]):
+            self.sweep = page.after
+            yield replace(page, after=None)
+
+    def _window(self, step: Step) -> Window:
+        return Window(
+            step.since or self._opened_at,
+            step.until or self._opened_at,
+            is_created=step.is_created,
+        )
+
+    def _expect(self, records: int) -> None:
+        self._counters.expected = records
+
+    async def _count(self, step: Step) -> None:
+        """How many live records search knows of, and the greatest id: no more than a help."""
+        ends = within(step.low, step.high)
+        try:
+            async with asyncio.timeout(EXPECTED_S):
+                self._greatest, total = await Searching(
+                    self._client, self._object_type, *ends
+                ).greatest()
+        except (AuthError, DailyLimitError):
+            raise
+        except (HubSpotError, TimeoutError):
+            return  # then there is no ETA; what is read comes from the list
+        self._counters.expected = total
+        if not ends:
+            self.live_total = total
+
+    def _chunks(self, pages: AsyncGenerator[IdPage], *, archived: bool) -> AsyncGenerator[Chunk]:
         async def read(page: IdPage) -> Batch:
             self._counters.add_found(len(page.ids))
             await self._room.take(len(page.ids))
-            batch = await self._hydrator.read(page, archived=archived)
+            name = self.errand.id_property
+            if name is None:
+                batch = await self._hydrator.read(page, archived=archived)
+            else:
+                batch = await self._hydrator.read_by(name, page)
             self._counters.read += len(page.ids)
             return batch
 
@@ -245,17 +373,6 @@ class _ObjectFetch:
                 self.reading = self.reading.fitted(raw)
                 self._is_fitted = True
         return await asyncio.to_thread(typed, batches, self.reading, seen_at=datetime.now(UTC))
-
-
-async def _expected(client: HubSpotClient, object_type: str) -> int | None:
-    """How many live records search knows of: good enough for an ETA, and for nothing else."""
-    try:
-        async with asyncio.timeout(EXPECTED_S):
-            return (await client.search(object_type, {"limit": 1})).total
-    except (AuthError, DailyLimitError):
-        raise
-    except (HubSpotError, TimeoutError):
-        return None  # then there is no ETA; what is read comes from the list
 
 
 def _difference(now: Usage, before: Usage) -> Usage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from pipelines.accounting import MERGE_PROPERTIES, Batch, Tally
@@ -10,6 +11,7 @@ from pipelines.answered import Rows, is_unfinished, named_ids
 from pipelines.errors import AuthError, DailyLimitError, HubSpotError
 from pipelines.hubspot.client import BatchAnswer, HubSpotClient
 from pipelines.idpages import IdPage
+from pipelines.values import Values
 
 ASK_AGAIN_S: Final = (1.0, 2.0, 4.0, 8.0)
 """Waits before the rest of a batch is asked for again that HubSpot has not finished."""
@@ -65,6 +67,47 @@ class Hydrator:
             answers += await self._ask_apart(tally, sorted(doubtful), archived=archived)
             tally.fail(self._rows.not_found(answers, others, tally.missing))
         return tally.batch(page)
+
+    async def read_by(self, id_property: str, page: IdPage) -> Batch:
+        """The records that have these values of a unique property, each value accounted for.
+
+        First their ids are found, then they are read like any others. What is asked for is
+        then the ids, and the values that no record has.
+
+        Raises:
+            HubSpotError: As `read`; also when the property is not unique.
+        """
+        tally = Tally(missing=set(page.ids))
+        values = Values(id_property, page.ids)
+        answers = await self._look_up(tally, values, values.missing, archived=False)
+        answers += await self._look_up(tally, values, values.missing, archived=True)
+        for value in values.missing if values.strangers else []:
+            await self._look_up(tally, values, [value], archived=False)
+        batch = await self.read(replace(page, ids=values.ids))
+        tally.fail(self._rows.not_found(answers, (), set(values.missing)))
+        return replace(
+            batch,
+            page=replace(page, ids=(*values.ids, *values.missing)),
+            requests=(*tally.requests, *batch.requests),
+            errors=(*tally.errors.values(), *batch.errors),
+        )
+
+    async def _look_up(
+        self, tally: Tally, values: Values, wanted: Sequence[str], *, archived: bool
+    ) -> list[BatchAnswer]:
+        """Find the ids of some values."""
+        if not wanted:
+            return []
+        answer = await self._client.batch_read(
+            self._object_type,
+            wanted,
+            properties=values.properties,
+            id_property=values.id_property,
+            archived=archived,
+        )
+        found = values.take(answer.body, wanted)
+        tally.requests.append(self._rows.answered(answer, inputs=len(wanted), results=found))
+        return [answer]
 
     async def _ask(self, tally: Tally, ids: Sequence[str], *, archived: bool) -> list[BatchAnswer]:
         """The answers for these ids; what HubSpot has not finished is asked for again.
@@ -149,9 +192,17 @@ class Hydrator:
     async def _is_alias(self, part: Tally, old_id: str, winner: str, *, archived: bool) -> bool:
         """Whether an id asked for alone is answered under the other one again."""
         again = Tally(missing={old_id})
-        answer = await self._client.batch_read(
-            self._object_type, [old_id], properties=MERGE_PROPERTIES, archived=archived
-        )
+        try:
+            answer = await self._client.batch_read(
+                self._object_type, [old_id], properties=MERGE_PROPERTIES, archived=archived
+            )
+        except (AuthError, DailyLimitError):
+            raise
+        except HubSpotError as failure:
+            part.requests.append(self._rows.failed(failure, inputs=1))
+            if not await self._is_answering(part, archived=archived):
+                raise
+            return False
         again.take(answer, [old_id])
         part.requests.append(self._rows.answered(answer, inputs=1, results=0))
         return again.unasked == {winner}

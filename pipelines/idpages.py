@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+import polars as pl
 
 from pipelines.hubspot.client import MAX_BATCH_READ
 
 _BIGINT_DIGITS: Final = 19
+_GREATEST: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -19,20 +22,35 @@ class IdPage:
     """Ids for one batch/read, at most 100 and without repeats.
 
     `after` is where the stream goes on once these ids have landed; None: it ends here.
-    `is_fresh`: none of these ids can have come before in the stream. `updated_us`: when each
-    was modified, epoch µs, where HubSpot said so; empty when nobody asked.
+    `is_fresh`: none of these ids can have come before in the stream. `created_us` and
+    `updated_us`: when each was created and modified, epoch µs, where HubSpot said so.
     """
 
     ids: tuple[str, ...]
     after: str | None
     is_fresh: bool
+    created_us: tuple[int | None, ...] = ()
     updated_us: tuple[int | None, ...] = ()
+
+    def only(self, wanted: Callable[[int], bool]) -> IdPage:
+        """The same page with those of its ids whose position is wanted."""
+        kept = [position for position in range(len(self.ids)) if wanted(position)]
+        if len(kept) == len(self.ids):
+            return self
+        return replace(
+            self,
+            ids=tuple(self.ids[position] for position in kept),
+            created_us=tuple(self.created_us[position] for position in kept),
+            updated_us=tuple(self.updated_us[position] for position in kept),
+        )
 
 
 def number_of(record_id: str) -> int:
     """The id as a number, and -1 if it is none that a BIGINT could hold."""
-    is_number = record_id.isdecimal() and len(record_id) <= _BIGINT_DIGITS
-    return int(record_id) if is_number else -1
+    if not (record_id.isdecimal() and len(record_id) <= _BIGINT_DIGITS):
+        return -1
+    number = int(record_id)
+    return number if number <= _GREATEST else -1
 
 
 def microseconds(moment: object) -> int | None:
@@ -44,9 +62,40 @@ def microseconds(moment: object) -> int | None:
         return None
 
 
-async def given(ids: Sequence[str]) -> AsyncGenerator[IdPage]:
-    """Known ids as a stream, without repeats, in the order given."""
-    distinct = tuple(dict.fromkeys(ids))
-    for start in range(0, len(distinct), MAX_BATCH_READ):
-        end = start + MAX_BATCH_READ
-        yield IdPage(distinct[start:end], str(end) if end < len(distinct) else None, is_fresh=True)
+class IdSequence:
+    """Ids known before, without repeats, in the order given; `after` is a position among them."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self._ids = tuple(dict.fromkeys(ids))
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._ids)
+
+    async def pages(self, after: str | None = None) -> AsyncGenerator[IdPage]:
+        """A page at a time, from a position on."""
+        for start in range(int(after or 0), len(self._ids), MAX_BATCH_READ):
+            end = start + MAX_BATCH_READ
+            following = str(end) if end < len(self._ids) else None
+            yield IdPage(self._ids[start:end], following, is_fresh=True)
+
+
+class SortedIds:
+    """Ids of rows, ascending; `after` is the last id of a page, so that rows may come between."""
+
+    def __init__(self, ids: pl.Series) -> None:
+        self._ids = ids
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._ids)
+
+    async def pages(self, after: str | None = None) -> AsyncGenerator[IdPage]:
+        """A page at a time, from the first id that is greater."""
+        begin = 0 if after is None else int(self._ids.search_sorted(int(after), side="right"))
+        for start in range(begin, len(self._ids), MAX_BATCH_READ):
+            page = [str(number) for number in self._ids[start : start + MAX_BATCH_READ]]
+            is_last = start + MAX_BATCH_READ >= len(self._ids)
+            yield IdPage(tuple(page), None if is_last else page[-1], is_fresh=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from pipelines.hubspot.client import MAX_SEARCH_PAGE, HubSpotClient
 from pipelines.hubspot.wire import ListedRecord
-from pipelines.idpages import number_of
+from pipelines.idpages import IdPage, number_of
 
 LIST_WORKERS: Final = 3
 SEARCH_WORKERS: Final = 3
@@ -21,6 +21,7 @@ only fills in what search, which has a limit of its own, does not find fast enou
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _USUAL_DATES: Final = ("hs_createdate", "hs_lastmodifieddate")
 _DATES: Final = {"contacts": ("createdate", "lastmodifieddate")}
 """Properties of creation and modification; contacts define the usual ones too, but leave them
@@ -56,6 +57,17 @@ class Window:
             "propertyName": name, "operator": "BETWEEN",
             "value": str(value), "highValue": str(max(high, value)),
         }  # fmt: skip
+
+    def holds(self, page: IdPage) -> Callable[[int], bool]:
+        """Whether the record at a position of a page is in it; one of unknown date is."""
+        low, high = ((at - _EPOCH) // _MICROSECOND for at in (self.since, self.until))
+        moments = page.created_us if self.is_created else page.updated_us
+
+        def is_inside(position: int) -> bool:
+            at = moments[position] if moments else None
+            return at is None or low <= at <= high
+
+        return is_inside
 
 
 class OutOfOrderError(Exception):
@@ -133,10 +145,8 @@ class Searching:
 
     async def find(self, low: int, high: int | None) -> Found:
         """A page of the search."""
-        ends = [_filter("GTE", low)] if low else []
-        ends += [] if high is None else [_filter("LT", high)]
         body = {
-            "filterGroups": [{"filters": [*self._filters, *ends]}],
+            "filterGroups": [{"filters": [*self._filters, *within(low, high)]}],
             "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
             "properties": ["hs_object_id"],
             "limit": MAX_SEARCH_PAGE,
@@ -159,6 +169,12 @@ class Searching:
         page = await self._client.search(self._object_type, body)
         numbers = [number_of(record_id) for record_id in page.ids]
         return max(numbers, default=None), page.total
+
+
+def within(low: int, high: int | None) -> list[dict[str, str]]:
+    """Filters of a search for the ids from `low` up to `high`, which is not among them."""
+    found = [_filter("GTE", low)] if low else []
+    return found if high is None else [*found, _filter("LT", high)]
 
 
 def _filter(operator: str, record_id: int) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +13,10 @@ import pyarrow as pa
 from pipelines import ledger
 from pipelines.accounting import Batch
 from pipelines.errors import IncompleteError
+from pipelines.idpages import number_of
 from pipelines.ledger import AliasRow, BatchRow, ErrorRow, RunRow
 from pipelines.reading import Reading
+from transforms.definitions import Kind
 from transforms.normalise import INVALID_ID, Normalised, normalise
 from transforms.records import raw_records
 
@@ -34,6 +36,9 @@ JSON_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "errors": ("context",),
     "properties": ("previous_columns",),
 }
+
+
+_GREATEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,20 @@ class Landing:
             "primary_key": self.key,
             "columns": {name: {"name": name, "data_type": "json"} for name in names},
         }
+
+
+def together(landings: Sequence[Landing]) -> Landing:
+    """Rows for the same table, one after the other; of rows with the same key the last."""
+    *_, last = landings
+    if len(landings) == 1:
+        return last
+    rows = pa.concat_tables([one.rows for one in landings], promote_options="default")
+    is_append = all(one.append for one in landings)
+    if not is_append:
+        frame = pl.DataFrame(rows).unique(list(last.key), keep="last", maintain_order=True)
+        rows = frame.to_arrow().cast(rows.schema) if frame.height < rows.num_rows else rows
+    json_columns = tuple(dict.fromkeys(name for one in landings for name in one.json_columns))
+    return Landing(last.table, rows, json_columns, append=is_append)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +144,7 @@ class Chunk:
         seen_at: datetime,
         is_first: bool = False,
         append: bool = False,
+        lines_of: Callable[[Collection[str]], Mapping[str, int]] | None = None,
         known_errors: Callable[[pa.Table], pa.Table] = lambda errors: errors,
     ) -> list[Landing]:
         """Rows for the tables of this chunk; tables that get none are left out.
@@ -134,12 +154,15 @@ class Chunk:
             seen_at: The same.
             is_first: Keep tables that get no rows, so that there are such tables to query.
             append: The object's table has none of these ids yet.
+            lines_of: Says where somebody wrote down some ids.
             known_errors: Gives rows of `errors` what an earlier run wrote there.
         """
         rows = pa.concat_tables([part.rows for part in self.parts])
         if any(part.winners for part in self.parts):
             rows = _last_of_each(rows)
         errors = [row for part in self.parts for row in part.errors]
+        if lines_of is not None:
+            errors = _with_lines(errors, lines_of)
         aliases = {row.old_id: row for part in self.parts for row in part.aliases}
         requests = [row for part in self.parts for row in part.requests]
         made = [
@@ -152,6 +175,19 @@ class Chunk:
             Landing("id_aliases", ledger.table_of(list(aliases.values()), ledger.ID_ALIASES)),
         ]
         return [landing for landing in made if landing.rows.num_rows or is_first]
+
+
+def _with_lines(
+    errors: Sequence[ErrorRow], lines_of: Callable[[Collection[str]], Mapping[str, int]]
+) -> list[ErrorRow]:
+    """The same rows, each with the line that its id was read from."""
+    lines = lines_of({row.object_id for row in errors if row.object_id})
+    return [
+        replace(row, context={**(row.context or {}), "lines": [lines[row.object_id or ""]]})
+        if row.object_id in lines
+        else row
+        for row in errors
+    ]
 
 
 def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> Typed:
@@ -175,19 +211,19 @@ def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> T
         object_type=reading.object_type,
     )
     rejects = _reject_rows(normalised.rejects, reading.object_type)
-    unloadable = {row.object_id for row in rejects if row.category == INVALID_ID}
+    unloadable = {str(row.object_id) for row in rejects if row.category == INVALID_ID}
     if normalised.rows.height != len(rows_of) - len(unloadable):
         raise IncompleteError(
             f"{len(rows_of)} {reading.object_type} were received but {normalised.rows.height} "
             "typed: nothing of them was loaded; run the same command again"
         )
     loaded = wanted - unloadable
-    merged = aliases.keys() - loaded
+    nowhere = _unloadable_aliases(aliases, unloadable, reading.object_type)
+    merged = aliases.keys() - loaded - {row.object_id for row in nowhere}
     # Listed twice, an id may have failed once and come once.
     failures = [
         row
-        for batch in batches
-        for row in batch.errors
+        for row in (*nowhere, *(row for batch in batches for row in batch.errors))
         if row.object_id not in loaded and row.object_id not in merged
     ]
     is_fresh = all(batch.page.is_fresh for batch in batches)
@@ -197,11 +233,7 @@ def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> T
         after=batches[-1].page.after,
         rows=_rows(normalised, seen_at),
         errors=(*failures, *rejects),
-        aliases=tuple(
-            AliasRow(reading.object_type, int(old), int(new), seen_at)
-            for old, new in aliases.items()
-            if old.isdecimal() and new.isdecimal()
-        ),
+        aliases=tuple(_alias_rows(reading.object_type, batches, loaded, seen_at)),
         requests=tuple(row for batch in batches for row in batch.requests),
         read=sum(len(batch.page.ids) for batch in batches),
         asked=len({object_id for batch in batches for object_id in batch.page.ids}),
@@ -214,6 +246,20 @@ def typed(batches: Sequence[Batch], reading: Reading, *, seen_at: datetime) -> T
         is_fresh=is_fresh,
         is_new=is_fresh and not strangers,
     )
+
+
+def _alias_rows(
+    object_type: str, batches: Sequence[Batch], loaded: set[str], seen_at: datetime
+) -> Iterator[AliasRow]:
+    """Ids that are answered under another id, and those that records say were merged into them.
+
+    An id that came as a record of its own is none, whatever another record says.
+    """
+    for batch in batches:
+        for old, new in (batch.merged | batch.aliases).items():
+            old_id, current_id = number_of(old), number_of(new)
+            if old not in loaded and min(old_id, current_id) >= 0:
+                yield AliasRow(object_type, old_id, current_id, seen_at)
 
 
 def raw_of(batches: Sequence[Batch], reading: Reading) -> pl.DataFrame:
@@ -246,6 +292,26 @@ def _reject_rows(rejects: pl.DataFrame, object_type: str) -> list[ErrorRow]:
     return [
         ErrorRow(object_type=object_type, stage="normalise", **reject)
         for reject in rejects.iter_rows(named=True)
+    ]
+
+
+def _unloadable_aliases(
+    aliases: Mapping[str, str], unloadable: Set[str], object_type: str
+) -> list[ErrorRow]:
+    """Rows of `errors` for merged-away ids that no BIGINT holds, or whose winner has no row."""
+    return [
+        ErrorRow(
+            object_type=object_type,
+            stage="normalise",
+            category=INVALID_ID,
+            object_id=old,
+            property="@id",
+            raw_value=old,
+            expected_type=Kind.INTEGER.sql_type,
+            message=f"merged into {new}, but one of these ids is none that a BIGINT holds",
+        )
+        for old, new in aliases.items()
+        if new in unloadable or number_of(old) < 0
     ]
 
 

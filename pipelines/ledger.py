@@ -84,7 +84,7 @@ class RunRow:
     """One run over one object type. Counts are of ids, except `loaded_rows` and what says so.
 
     `as_of`: once the run is complete, everything HubSpot had at this moment is in the table.
-    It is `started_at`, or that of the run that was cut off and that this one went on with.
+    `search_lag_s`: how late search showed a record, as far as this run could tell.
     """
 
     run_id: str
@@ -99,9 +99,11 @@ class RunRow:
     merged_ids: int = 0
     error_ids: int = 0
     rejected_values: int = 0
+    duplicate_ids: int = 0
     requests: int = 0
     retries: int = 0
     rate_limited: int = 0
+    search_lag_s: float | None = None
     cursor_from: str | None = None
     cursor_to: str | None = None
     message: str | None = None
@@ -197,13 +199,17 @@ DELETIONS = pa.schema(
         ("run_id", pa.string()),
     ]
 )
-_RUN_TYPES = dict.fromkeys(("started_at", "as_of", "finished_at"), _MOMENT) | dict.fromkeys(
+_RUN_TYPES = {
+    "search_lag_s": pa.float64(),
+    **dict.fromkeys(("started_at", "as_of", "finished_at"), _MOMENT),
+} | dict.fromkeys(
     (
         "requested_ids",
         "loaded_rows",
         "merged_ids",
         "error_ids",
         "rejected_values",
+        "duplicate_ids",
         "requests",
         "retries",
         "rate_limited",

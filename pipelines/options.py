@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from pipelines.errors import ConfigError
 
 DEFAULT_WAIT_S = 60.0
 
@@ -46,3 +49,21 @@ WaitOption = Annotated[
         help="How long to wait while another program has the warehouse open.",
     ),
 ]
+
+
+def moment(text: str | None, option: str) -> datetime | None:
+    """A moment that somebody typed, if anybody did: ISO 8601; without a zone it is UTC.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ConfigError(
+            f"{option} is {text!r}: it must be a date or a moment such as 2026-11-01 or "
+            "2026-11-01T06:30:00Z"
+        ) from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from pipelines.doctor import Finding
     from pipelines.findings import Reconciled
     from pipelines.ledger import RunRow
+    from pipelines.outcome import Outcome
     from pipelines.plan import Plan
     from pipelines.progress import View
-    from pipelines.sync import Outcome
 
 T = TypeVar("T")
 

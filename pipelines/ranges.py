@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-WORTH_SPLITTING: Final = 400
+WORTH_SPLITTING: Final = 1000
 """Ids that should be left in a range before two share it: each end of a range costs a request."""
 
 _TEXT: Final = re.compile(r"\d{1,19}-\d{0,19}(,\d{1,19}-\d{0,19})*")
@@ -25,6 +25,8 @@ class IdRange:
     is_taken: bool = False
     found: int = 0  # since `begun`
     begun: int = 0
+    emptied: int = 0  # numbers above `high` that turned out to be of no record
+    split_from: IdRange | None = None
 
     def left(self, greatest: int | None) -> float | None:
         """About how many ids are left, up to the greatest known; None: nobody knows."""
@@ -40,7 +42,7 @@ class Ranges:
     Args:
         ranges: At the beginning; one that holds every id when left out.
         greatest: The greatest id there is, as far as is known.
-        density: Of ids among the numbers up to `greatest`, on the whole.
+        expected: How many ids there are, as far as is known.
     """
 
     def __init__(
@@ -48,10 +50,13 @@ class Ranges:
         ranges: tuple[tuple[int, int | None], ...] = ((0, None),),
         *,
         greatest: int | None = None,
-        density: float | None = None,
+        expected: int | None = None,
     ) -> None:
+        width = sum((high or greatest or 0) - low for low, high in ranges) + 1
+        density = None if expected is None or width <= 0 else expected / width
         self._ranges = [IdRange(low, high, density) for low, high in ranges]
         self._greatest = greatest
+        self._expected = expected
 
     def __bool__(self) -> bool:
         return bool(self._ranges)
@@ -98,11 +103,19 @@ class Ranges:
             left: Ids that were left before, where that is known.
         """
         one.found += found
+        if self._expected is not None:
+            self._expected -= found
         end = one.high if one.high is not None else self._greatest
         if left is not None and end is not None and end > one.low:
             one.density = left / (end - one.low)
         elif low is not None and low > one.begun:
-            one.density = one.found / (low - one.begun)
+            one.density = one.found / (low - one.begun + one.emptied)
+        if one.split_from is not None and low is None and not one.found and end is not None:
+            # Ids lie in clumps: where the upper part is empty, the rest may well be.
+            one.split_from.emptied += end - one.begun
+            one.split_from.density = (one.split_from.found + 1) / (
+                one.split_from.low - one.split_from.begun + one.split_from.emptied
+            )
         if low is None or (one.high is not None and low >= one.high):
             self._ranges = [other for other in self._ranges if other is not one]
         else:
@@ -115,7 +128,7 @@ class Ranges:
         end = self._greatest + 1 if largest.high is None and self._greatest else largest.high
         middle = largest.low + ((end or 0) - largest.low) // 2
         position = next(i for i, one in enumerate(self._ranges, 1) if one is largest)
-        upper = IdRange(middle, largest.high, largest.density)
+        upper = IdRange(middle, largest.high, largest.density, split_from=largest)
         if is_bounded and upper.high is None:
             # What is newer than all that is known stays with the list, which knows it at once.
             upper.high = end
@@ -125,7 +138,8 @@ class Ranges:
         return upper
 
     def _left(self, one: IdRange) -> float:
-        return one.left(self._greatest) or 0.0
+        left = one.left(self._greatest) or 0.0
+        return left if self._expected is None else min(left, self._expected)
 
 
 def ranges_in(text: str) -> tuple[tuple[int, int | None], ...] | None:

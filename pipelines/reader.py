@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 from dlt.common.versioned_state import decompress_state
 
 from pipelines.duckdb_file import (
@@ -93,6 +94,20 @@ class Reader:
         if limit is not None and len(cells) > limit:
             title = f"The first {limit:,} rows; --format csv or json gives all of them"
         return Rows(title, texts.columns, cells[:limit], empty=empty)
+
+    def table(self, sql: str) -> pa.Table:
+        """The rows of one statement that only reads, as Arrow.
+
+        Raises:
+            ConfigError: DuckDB does not accept the statement.
+        """
+        try:
+            statements = self._connection.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
+                raise ConfigError("write one statement that only reads: a select")
+            return self._connection.sql(sql).to_arrow_table()
+        except duckdb.Error as exc:
+            raise ConfigError(f"DuckDB does not accept this: {first_line(str(exc))}") from exc
 
     def has_table(self, schema: str, table: str) -> bool:
         """Whether there is such a table or view."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -43,6 +43,61 @@ class Reading:
     def json_columns(self) -> tuple[str, ...]:
         """Columns that hold a JSON array."""
         return tuple(column.name for column in self.columns if column.kind is Kind.LIST)
+
+    def only(self, properties: Sequence[str]) -> Reading:
+        """The same, with nothing read but these properties.
+
+        Raises:
+            ConfigError: One of them is not among those that are read.
+        """
+        for name in properties:
+            if name not in self.properties:
+                close = difflib.get_close_matches(name, self.properties, n=1)
+                raise ConfigError(
+                    f"{self.object_type} has no property {name!r} that is read"
+                    + (f": did you mean {close[0]!r}?" if close else "; see the table `properties`")
+                )
+        return replace(self, columns=tuple(c for c in self.columns if c.property in properties))
+
+    def stale(self, in_use: Mapping[str, str | None]) -> tuple[str, ...]:
+        """Properties whose values are not in their columns, though no record has changed.
+
+        Their type is another one now, or the settings leave them out no longer, or HubSpot
+        calculates them and has only begun to.
+
+        Args:
+            in_use: The column of each live property in the last run; empty before the first.
+        """
+        calculated = {prop.name for prop in self.definitions if prop.calculated}
+        return tuple(
+            column.property
+            for column in self.columns
+            if in_use
+            and (
+                in_use[column.property] != column.name
+                if column.property in in_use
+                else column.property in calculated
+            )
+        )
+
+    def calculated(self) -> tuple[str, ...]:
+        """Properties that are read and whose values HubSpot calculates."""
+        calculated = {prop.name for prop in self.definitions if prop.calculated}
+        return tuple(c.property for c in self.columns if c.property in calculated)
+
+    def check_unique(self, id_property: str) -> None:
+        """Nothing, when records can be read by this property.
+
+        Raises:
+            ConfigError: They cannot.
+        """
+        named = {prop.name: prop for prop in self.definitions if not prop.archived}
+        unique = sorted(n for n, prop in named.items() if prop.has_unique_value or n == "email")
+        if id_property not in unique:
+            raise ConfigError(
+                f"records of {self.object_type} cannot be read by {id_property!r}: "
+                f"it must be a unique property ({', '.join(unique) or 'there is none'})"
+            )
 
     def changed_columns(self) -> list[str]:
         """One line for each property whose values go to another column than before."""
@@ -145,24 +200,32 @@ PROPERTY_OPTIONS = pa.schema(
 
 
 async def reading_of(
-    client: HubSpotClient, object_type: str, settings: ObjectSettings, known: KnownColumns
+    client: HubSpotClient,
+    object_type: str,
+    settings: ObjectSettings,
+    known: KnownColumns,
+    *,
+    defined: Collection[str] = (),
 ) -> Reading:
     """What to read of an object type, by its definitions in HubSpot as they are now.
+
+    Archived definitions are asked for when a live one is gone, or none is known yet.
 
     Args:
         client: Where to ask.
         object_type: Plural, as in the path.
         settings: Which properties, as which types.
         known: The columns that the warehouse has already; they keep name and type.
+        defined: Names of the live definitions that the warehouse has already.
 
     Raises:
         ConfigError: The settings name a property that HubSpot does not define.
     """
     live = _named(await client.properties(object_type))
-    archived = [
-        replace(prop, archived=True)
-        for prop in _named(await client.properties(object_type, archived=True))
-    ]
+    archived: list[Property] = []
+    if not defined or not {prop.name for prop in live}.issuperset(defined):
+        found = _named(await client.properties(object_type, archived=True))
+        archived = [replace(prop, archived=True) for prop in found]
     named = {prop.name: prop for prop in (*archived, *live)}
     definitions = tuple(named[name] for name in sorted(named))
     empty = Reading(object_type, definitions, (), known, settings.types)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,14 +11,18 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.duckdb_file import quoted
 from pipelines.landing import Landing
 from pipelines.ledger import ERRORS, SUMS
 from pipelines.reading import PROPERTIES, KnownColumns, Reading
+from pipelines.steps import Progress
+from pipelines.unread import VERSIONS
 from pipelines.warehouse import Warehouse
 from transforms.definitions import Kind
 
+ENVELOPE_COLUMNS = ("created_at", "updated_at", "archived_at", "archived")
 _KINDS = {kind.sql_type: kind for kind in Kind}
 
 
@@ -32,6 +36,17 @@ def known_columns(warehouse: Warehouse, object_type: str) -> KnownColumns:
         object_type,
     ).to_pylist()
     return {row["name"]: _by_kind(row) for row in rows}
+
+
+def columns_in_use(warehouse: Warehouse, object_type: str) -> dict[str, str | None]:
+    """The column of each live property, as the last run left them; None: it was not read."""
+    if not warehouse.has_table("properties"):
+        return {}
+    found = warehouse.query(
+        "select name, column_name from crm.properties where object_type = ? and not archived",
+        object_type,
+    )
+    return dict(zip(found["name"].to_pylist(), found["column_name"].to_pylist(), strict=True))
 
 
 def _by_kind(row: Mapping[str, Any]) -> dict[Kind, str]:
@@ -106,6 +121,101 @@ def with_first_seen(warehouse: Warehouse, errors: pa.Table) -> pa.Table:
     return errors.set_column(position, ERRORS.field(position), moments)
 
 
+def versions(
+    warehouse: Warehouse, object_type: str, *, archived: bool, since: datetime | None = None
+) -> pa.Table:
+    """When the rows of a table were modified, as `unread.VERSIONS`, by id.
+
+    Args:
+        warehouse: Open.
+        object_type: Whose table.
+        archived: Rows of archived records; else of live ones.
+        since: Only rows modified at or after this moment. A row that was read in the second in
+            which it was modified is left out, for it may have changed once more.
+    """
+    if not warehouse.has_table(object_type):
+        return VERSIONS.empty_table()
+    found = warehouse.query(
+        "select id, epoch_us(updated_at) as updated_us "  # noqa: S608  (quoted)
+        f"from crm.{quoted(object_type)} where archived = ? and updated_at is not null "
+        "and (? is null or (updated_at >= ? and synced_at > updated_at + interval 1 second)) "
+        "order by id",
+        archived,
+        since,
+        since,
+    )
+    return found.cast(VERSIONS)
+
+
+def retire_merged(warehouse: Warehouse, object_type: str, *, since: datetime) -> None:
+    """Delete the rows of records that were merged into others, as was seen since then.
+
+    A row that was read later than that is that of a record again.
+    """
+    if not (warehouse.has_table("id_aliases") and warehouse.has_table(object_type)):
+        return
+    warehouse.execute(
+        f"delete from crm.{quoted(object_type)} as r using crm.id_aliases as a "  # noqa: S608  (quoted)
+        "where a.object_type = ? and a.old_id = r.id "
+        "and a.seen_at >= ? and r.synced_at < a.seen_at",
+        object_type,
+        since,
+    )
+
+
+def count_live(warehouse: Warehouse, object_type: str) -> int:
+    """Rows of live records; 0 without a table."""
+    if not warehouse.has_table(object_type):
+        return 0
+    sql = f"select count(*) as rows from crm.{quoted(object_type)} where not archived"  # noqa: S608  (quoted)
+    return int(warehouse.query(sql)["rows"][0].as_py())
+
+
+def changed_definitions(
+    warehouse: Warehouse, reading: Reading, only: Sequence[str] | None = None
+) -> list[Landing]:
+    """Rows of `properties` and `property_options`, where they are not in the tables as they are.
+
+    With `only`, rows of these properties alone: the reading knows no column of the others.
+    """
+    properties, options = reading.properties_table(), reading.options_table()
+    if only is None:
+        properties = pa.concat_tables([properties, gone_properties(warehouse, reading)])
+    else:
+        properties = properties.filter(pc.is_in(properties["name"], pa.array(only)))
+        options = options.filter(pc.is_in(options["property"], pa.array(only)))
+    landings = (Landing("properties", properties), Landing("property_options", options))
+    return [one for one in landings if not _is_known(warehouse, one, reading.object_type)]
+
+
+def _is_known(warehouse: Warehouse, landing: Landing, object_type: str) -> bool:
+    if not warehouse.has_table(landing.table):
+        return False
+    columns = ", ".join(quoted(name) for name in landing.rows.schema.names)
+    known = warehouse.query(
+        f"select {columns} from crm.{landing.table} where object_type = ?",  # noqa: S608  (quoted)
+        object_type,
+    )
+    return _row_set(landing.rows) <= _row_set(known)
+
+
+def _row_set(rows: pa.Table) -> set[tuple[Any, ...]]:
+    return {tuple(row.values()) for row in rows.to_pylist()}
+
+
+def ids_in(
+    warehouse: Warehouse, object_type: str, condition: str, *parameters: object
+) -> pl.Series:
+    """Ids of the rows of a table that fulfil a condition, ascending, as numbers."""
+    if not warehouse.has_table(object_type):
+        return pl.Series("id", [], pl.Int64)
+    found = warehouse.query(
+        f"select id from crm.{quoted(object_type)} where {condition} order by id",  # noqa: S608  (our own)
+        *parameters,
+    )
+    return pl.Series("id", found["id"])
+
+
 def table_columns(warehouse: Warehouse, table: str) -> dict[str, str]:
     """SQL type by name of the columns of a table, in order; nothing without the table."""
     rows = warehouse.query(
@@ -117,7 +227,11 @@ def table_columns(warehouse: Warehouse, table: str) -> dict[str, str]:
 
 
 def with_other_columns(
-    warehouse: Warehouse, landing: Landing, columns: Mapping[str, str]
+    warehouse: Warehouse,
+    landing: Landing,
+    columns: Mapping[str, str],
+    *,
+    is_part: bool = False,
 ) -> Landing:
     """The same rows, with the values that the table has for them in columns they lack.
 
@@ -128,7 +242,11 @@ def with_other_columns(
         warehouse: Asked only when there are such columns.
         landing: Rows of an object's table.
         columns: Those of the table, as `table_columns` gives them.
+        is_part: Only the property columns of `landing` are new: what else it has is left as it
+            is in the table, and rows that the table does not have are left out.
     """
+    if is_part:
+        landing = replace(landing, rows=landing.rows.drop_columns(list(ENVELOPE_COLUMNS)))
     present = set(landing.rows.schema.names)
     missing = {name: type_ for name, type_ in columns.items() if name not in present}
     if not missing:
@@ -142,11 +260,13 @@ def with_other_columns(
     joined = pl.DataFrame(landing.rows).join(
         pl.DataFrame(known).with_columns(cs.datetime(time_zone="*").dt.convert_time_zone("UTC")),
         on="id",
-        how="left",
+        how="inner" if is_part else "left",
         maintain_order="left",
     )
     added = joined.select(list(missing)).to_arrow()
     rows = landing.rows
+    if is_part:
+        rows = joined.select(rows.schema.names).to_arrow().cast(rows.schema)
     for name in missing:
         rows = rows.append_column(name, added[name])
     lists = (name for name, type_ in missing.items() if type_ == "JSON")
@@ -166,9 +286,16 @@ def retryable_ids(warehouse: Warehouse, object_type: str) -> list[str]:
 
 
 def resolve_errors(
-    warehouse: Warehouse, object_type: str, *, since: datetime, now: datetime
+    warehouse: Warehouse,
+    object_type: str,
+    *,
+    since: datetime,
+    now: datetime,
+    only: Sequence[str] | None = None,
 ) -> None:
     """Mark as resolved what did not fail again in this way since then.
+
+    With `only`, nothing but these properties was read, so other values are as wrong as before.
 
     Its record has landed, or was merged into one that has, or has failed for another reason.
     """
@@ -177,12 +304,14 @@ def resolve_errors(
     warehouse.execute(
         "update crm.errors set resolved_at = ? "  # noqa: S608  (quoted)
         "where resolved_at is null and object_type = ? and last_seen_at < ? "
+        "and (? is null or property is null or property in (select unnest(?::varchar[]))) "
         "and (try_cast(object_id as bigint) in ("
         f"select id from crm.{quoted(object_type)} where synced_at >= ? union all "
         "select old_id from crm.id_aliases where object_type = ? and seen_at >= ?) "
         "or (object_id, stage) in (select (object_id, stage) from crm.errors "
         "where object_type = ? and stage = 'read' and last_seen_at >= ?))",
-        now, object_type, since, since, object_type, since, object_type, since,
+        now, object_type, since, only and list(only), only and list(only),
+        since, object_type, since, object_type, since,
     )  # fmt: skip
 
 
@@ -194,8 +323,9 @@ def close_stale_runs(warehouse: Warehouse, *, now: datetime) -> None:
     if not warehouse.has_table("runs"):
         return
     for saved in warehouse.state.values():
-        run = saved.get("run") if isinstance(saved, Mapping) else None
-        if run:
+        cut_off = Progress.of(saved).cut_off
+        if cut_off is not None and cut_off.run:
+            run = cut_off.run
             sums = ", ".join(f"{name} = ?" for name in SUMS)
             warehouse.execute(
                 f"update crm.runs set {sums} where status = 'running' and run_id = ?",  # noqa: S608  (names of our own)

@@ -15,16 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import ledger, recall, suspects
-from pipelines.errors import AuthError, ConfigError, CrmError, Interrupted, WarehouseError
+from pipelines.errors import CrmError, WarehouseError
 from pipelines.findings import Finding, Reconciled
 from pipelines.idfiles import tables_in
 from pipelines.landing import Landing
 from pipelines.ledger import RunRow
 from pipelines.mending import COMMAND, mended
+from pipelines.outcome import COMPLETE, status_of
 from pipelines.progress import Counters, View, spoken_s
 from pipelines.settings import Settings
 from pipelines.stream import Bounds
-from pipelines.sync import COMPLETE, FAILED, INCOMPLETE, INTERRUPTED
 from pipelines.views import apply_views
 from pipelines.warehouse import Warehouse
 from pipelines.witness import Listed, Witness
@@ -68,7 +68,7 @@ def reconcile(
         except WarehouseError:
             raise
         except CrmError as failure:
-            run.close(_status_of(failure), str(failure))
+            run.close(status_of(failure), str(failure))
             raise
 
 
@@ -243,9 +243,3 @@ class _Run:
 
     def _row_landing(self) -> Landing:
         return Landing("runs", ledger.table_of([self._row], ledger.RUNS))
-
-
-def _status_of(failure: CrmError) -> str:
-    if isinstance(failure, Interrupted):
-        return INTERRUPTED
-    return FAILED if isinstance(failure, AuthError | ConfigError) else INCOMPLETE

@@ -6,10 +6,11 @@ import threading
 from collections.abc import Sequence
 
 from pipelines import recall
+from pipelines.outcome import Outcome
 from pipelines.progress import View
 from pipelines.settings import Settings
 from pipelines.stream import Bounds
-from pipelines.sync import Outcome, sync
+from pipelines.sync import sync
 from pipelines.warehouse import Warehouse
 
 

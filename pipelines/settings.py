@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ DEFAULT_BASE_URL = "https://api.hubapi.com"
 DEFAULT_API_VERSION = "v3"
 DEFAULT_SEARCH_REQUESTS_PER_S = 5  # HubSpot: per account, shared by all its apps
 DEFAULT_DAILY_RESERVE_PCT = 5
+DEFAULT_OVERLAP_MINUTES = 10  # search shows records late, up to 30 s by what users report
 DEFAULT_WAREHOUSE = "hubspot.duckdb"  # not crm.duckdb: see `duckdb_file.check_name`
 SECTION = "sources.hubspot"
 
@@ -41,11 +43,14 @@ _KEYS = SECRET_KEYS | {
     "base_url",
     "api_version",
     "daily_reserve_pct",
+    "overlap_minutes",
+    "refresh_calculated_hours",
     "requests_per_10s",
     "reserve_per_10s",
     "search_requests_per_s",
 }
 _OBJECT_KEYS = frozenset({"properties", "exclude_properties", "types"})
+_MAX_OVERLAP_MINUTES = 7 * 24 * 60
 _MAX_REQUESTS_PER_10S = 10_000
 
 
@@ -63,7 +68,8 @@ class Settings:
     """Every setting of a run. What signs in is masked wherever this is printed.
 
     It is `access_token` or `oauth`; the token is empty where there are credentials for OAuth.
-    `requests_per_10s` None means: 100 until HubSpot's answers state the app's limit.
+    `requests_per_10s` None means: 100 until HubSpot's answers state the app's limit;
+    `refresh_calculated_hours` None: calculated properties are not read on their own.
     """
 
     access_token: str = field(default="", repr=False)
@@ -74,6 +80,8 @@ class Settings:
     reserve_per_10s: int = 0
     daily_reserve_pct: int = DEFAULT_DAILY_RESERVE_PCT
     search_requests_per_s: int = DEFAULT_SEARCH_REQUESTS_PER_S
+    overlap_minutes: int = DEFAULT_OVERLAP_MINUTES
+    refresh_calculated_hours: int | None = None
     objects: Mapping[str, ObjectSettings] = field(default_factory=dict)
 
     def of(self, object_type: str) -> ObjectSettings:
@@ -94,6 +102,7 @@ def load_settings() -> Settings:
     except _config_provider_exception() as exc:
         raise ConfigError(f"dlt cannot read its settings: {first_line(exc)}") from exc
     _check_sign_in()
+    overlap = _optional_count("overlap_minutes", least=1, most=_MAX_OVERLAP_MINUTES)
     daily_pct = _optional_count("daily_reserve_pct", least=0, most=99)
     return Settings(
         # In one expression: a traceback that shows locals shows no secret.
@@ -106,6 +115,8 @@ def load_settings() -> Settings:
         daily_reserve_pct=DEFAULT_DAILY_RESERVE_PCT if daily_pct is None else daily_pct,
         search_requests_per_s=_optional_count("search_requests_per_s")
         or DEFAULT_SEARCH_REQUESTS_PER_S,
+        overlap_minutes=DEFAULT_OVERLAP_MINUTES if overlap is None else overlap,
+        refresh_calculated_hours=_optional_count("refresh_calculated_hours"),
         objects={object_type: _object_settings(object_type) for object_type in OBJECT_TYPES},
     )
 
@@ -245,7 +256,8 @@ def _url(value: str) -> str:
     except ValueError:
         is_whole = False
     if not is_whole or any(character.isspace() for character in value):
-        raise _wrong("base_url", value, f"an address such as {DEFAULT_BASE_URL}")
+        shown = re.sub("//.*@", "//***@", value)  # a password does not belong there, nor here
+        raise _wrong("base_url", shown, f"an address such as {DEFAULT_BASE_URL}")
     return value.rstrip("/")
 
 

@@ -45,6 +45,16 @@ async def in_ranges(ranges: Ranges, sources: Sequence[Source]) -> AsyncGenerator
         await asyncio.gather(*workers, return_exceptions=True)
 
 
+async def page_of(source: Source, low: int) -> list[IdPage]:
+    """What one request finds from an id on."""
+    ranges = Ranges(((low, None),))
+    search = Search(ranges)
+    one = ranges.take()
+    if one is not None:
+        search.emit(one, await source.find(low, None))
+    return list(search.found())
+
+
 class Search:
     """Workers that take ranges, and the pages they find, in a queue."""
 
@@ -99,6 +109,7 @@ class Search:
         left = found.left
         for start in range(0, end, MAX_BATCH_READ):
             stop = min(start + MAX_BATCH_READ, end)
+            records = found.records[start:stop]
             low = numbers[stop] if stop < len(ids) else found.following
             self._ranges.advance(one, low, found=stop - start, left=left)
             left = None
@@ -107,9 +118,8 @@ class Search:
                     tuple(ids[start:stop]),
                     self._ranges.text(),
                     is_fresh=True,
-                    updated_us=tuple(
-                        microseconds(record.updated_at) for record in found.records[start:stop]
-                    ),
+                    created_us=tuple(microseconds(one.created_at) for one in records),
+                    updated_us=tuple(microseconds(one.updated_at) for one in records),
                 )
             )
         if end == 0:

@@ -26,13 +26,15 @@ from dlt.extract import DltResource, DltSource
 
 from pipelines import ledger
 from pipelines.errors import ConfigError
-from pipelines.fetching import Fetcher, Start, limits_of
+from pipelines.fetching import Errand, Fetcher, limits_of
 from pipelines.hubspot.limits import Limits
+from pipelines.idpages import IdSequence
 from pipelines.landing import Chunk, Landing
 from pipelines.ledger import RunRow
 from pipelines.progress import Counters
 from pipelines.reading import KnownColumns, Reading
 from pipelines.settings import Settings, known_object_types, load_settings
+from pipelines.steps import ARCHIVED, IDS, LIVE, Step
 from pipelines.stream import AT_RISK_RECORDS
 from pipelines.thread import Fetch, SharedLoop
 from transforms.definitions import Kind
@@ -89,11 +91,17 @@ def hubspot(
 
 
 def package(landings: Sequence[Landing], state: Mapping[str, object] | None = None) -> DltSource:
-    """A dlt source that is one load package: these rows, and this state beside them."""
+    """A dlt source that is one load package: these rows, and this state beside them.
+
+    What is None in `state` is forgotten.
+    """
 
     def remember(rows: list[pa.Table]) -> Iterator[pa.Table]:
         if state is not None:
-            dlt.current.source_state().update(state)
+            kept = dlt.current.source_state()
+            kept.update(state)
+            for name in [name for name, value in kept.items() if value is None]:
+                del kept[name]
         yield rows.pop()  # dlt keeps what a resource was given until a collection of cycles
 
     @dlt.source(schema=schema(), max_table_nesting=0)
@@ -135,14 +143,17 @@ def _records(
         as_of=now,
     )
     state = dlt.current.source_state()
+    given = (ids or {}).get(object_type)
+    errand = Errand(
+        row.run_id,
+        (Step(LIVE), Step(ARCHIVED)) if given is None else (Step(IDS, ids=IdSequence(given)),),
+        known=_known(state.get(object_type, {})),
+        counters=Counters(object_type),
+    )
     fetcher = Fetcher(
         settings,
-        run_ids={object_type: row.run_id},
-        starts={object_type: Start()},
-        known={object_type: _known(state.get(object_type, {}))},
-        counters={object_type: Counters(object_type)},
+        errands={object_type: errand},
         stop=threading.Event(),
-        ids=ids,
         limits=together.limits,
     )
     with Fetch(fetcher.stream, room=AT_RISK_RECORDS, shared=together.loop) as fetch:

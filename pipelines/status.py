@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from pipelines.fetching import Start
 from pipelines.reader import Reader
 from pipelines.rows import Rows
 from pipelines.settings import OBJECT_TYPES
+from pipelines.steps import Progress
 from pipelines.warehouse import is_package_pending
 
 _MINUTE = "%Y-%m-%d %H:%M"
@@ -48,12 +49,16 @@ def status_of(path: Path, *, lock_wait_s: float) -> list[Rows]:
             for name in present
         )
         tables = [reader.rows("Rows", counts)] if present else []
-        if reader.has_table("crm", "runs"):
-            tables += [
-                reader.rows("Freshness", _FRESHNESS),
-                reader.rows("Last runs", _RUNS),
-                reader.rows("Unresolved errors", _ERRORS, empty="none"),
-            ]
+        # A first run that was refused has left a row of `runs`, and no other table.
+        tables += [
+            reader.rows(title, sql, empty="none")
+            for title, schema, needs, sql in (
+                ("Freshness", "analytics", "sync_freshness", _FRESHNESS),
+                ("Last runs", "crm", "runs", _RUNS),
+                ("Unresolved errors", "crm", "errors", _ERRORS),
+            )
+            if reader.has_table(schema, needs)
+        ]
         state = reader.saved_state()
     return [*tables, _next_run(path, state)]
 
@@ -102,20 +107,25 @@ def rows_of(path: Path, sql: str, *, lock_wait_s: float, limit: int | None = Non
         return reader.rows("", sql, limit=limit)
 
 
-def _next_run(path: Path, state: Mapping[str, Mapping[str, str | None]]) -> Rows:
+def _next_run(path: Path, state: Mapping[str, Mapping[str, Any]]) -> Rows:
     lines: list[Sequence[str]] = []
     if is_package_pending(path):
         lines.append(("first", "load what an earlier run had fetched"))
-    lines += [(name, _begins(state.get(name))) for name in OBJECT_TYPES]
+    lines += [(name, _begins(Progress.of(state.get(name)))) for name in OBJECT_TYPES]
     return Rows("The next crm sync will", ("", "do"), lines)
 
 
-def _begins(saved: Mapping[str, str | None] | None) -> str:
-    if not saved:
-        return "list every id, read every record"
-    start = Start.of(saved)
-    if start.pass_ is None:
-        return "close the run that was cut off: all its records have landed"
-    if start.after is None:
-        return f"go on with the {start.pass_} records"
-    return f"go on with the {start.pass_} records at id {start.after}"
+def _begins(progress: Progress) -> str:
+    cut_off = progress.cut_off
+    if cut_off is None:
+        if progress.cursor is None:
+            return "list every id, read every record"
+        return f"read what was modified since {progress.cursor:%Y-%m-%d %H:%M:%S}"
+    if cut_off.after is None:
+        return f"go on after the {cut_off.step} records, which have landed"
+    return f"go on with the {cut_off.step} records, of ids {_short(cut_off.after)}"
+
+
+def _short(ranges: str) -> str:
+    first, _, others = ranges.partition(",")
+    return f"{first} and {others.count(',') + 1} more ranges" if others else first

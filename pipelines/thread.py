@@ -21,6 +21,7 @@ class Room:
         self._free = records
         self._turn = asyncio.Lock()
         self._given = asyncio.Event()
+        self._told: asyncio.Queue[int] = asyncio.Queue()
 
     async def take(self, records: int) -> None:
         """Wait for room, first come first served: a chunk is made of the first pages."""
@@ -34,6 +35,14 @@ class Room:
         """So many are on disk. Call it in the thread of the event loop."""
         self._free += records
         self._given.set()
+
+    async def told(self) -> int:
+        """What the other half of the run tells next; waits for it."""
+        return await self._told.get()
+
+    def tell(self, count: int) -> None:
+        """Tell the stream. Call it in the thread of the event loop."""
+        self._told.put_nowait(count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,10 @@ class Fetch(Generic[T]):
     def taken(self, records: int) -> None:
         """So many records are safe: as many more may be read."""
         self._soon(self._room.give, records)
+
+    def tell(self, count: int) -> None:
+        """Answer what the stream waits for in `Room.told`."""
+        self._soon(self._room.tell, count)
 
     def is_next_within(self, seconds: float) -> bool:
         """Whether the next item comes within this time; waits until it does."""

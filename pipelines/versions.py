@@ -15,7 +15,7 @@ from pipelines.hubspot.client import HubSpotClient
 from pipelines.hubspot.paths import API_VERSIONS
 from pipelines.hubspot.wire import ListPage
 from pipelines.hydrate import Hydrator
-from pipelines.idpages import given, number_of
+from pipelines.idpages import IdSequence, number_of
 from pipelines.landing import raw_of
 from pipelines.reading import Reading, reading_of
 from pipelines.settings import ObjectSettings
@@ -139,8 +139,10 @@ async def _sample(
         object_type=reading.object_type,
         properties=reading.properties,
     )
-    batches = [await hydrator.read(page) async for page in given(live)]
-    batches += [await hydrator.read(page, archived=True) async for page in given(archived)]
+    batches = [await hydrator.read(page) async for page in IdSequence(live).pages()]
+    batches += [
+        await hydrator.read(page, archived=True) async for page in IdSequence(archived).pages()
+    ]
     return Sample(
         types=_types(reading),
         listed=listed,

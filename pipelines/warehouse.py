@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -54,6 +55,7 @@ class Warehouse:
     Args:
         path: The DuckDB file; made when it does not exist.
         lock_wait_s: How long to wait while another program has the file open.
+        turn_wait_s: How long to wait while another `crm` is at work here; None: as long.
         tell: Gets one line for everything a person should know, such as a wait.
 
     Raises:
@@ -66,14 +68,17 @@ class Warehouse:
         path: Path,
         *,
         lock_wait_s: float = DEFAULT_LOCK_WAIT_S,
+        turn_wait_s: float | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         check_name(path)
         self.path = path.absolute()
         self._work = _work_folder(self.path)
         self._wal = self.path.with_name(self.path.name + ".wal")
-        self._lock = filelock.FileLock(self._work / "lock", timeout=0)
+        self._lock = filelock.FileLock(self._work / "lock")
+        self._turn = filelock.FileLock(self._work / "turn")  # whose turn is next at the lock
         self._lock_wait_s = lock_wait_s
+        self._turn_wait_s = lock_wait_s if turn_wait_s is None else turn_wait_s
         self._tell = tell
         self._held: duckdb.DuckDBPyConnection | None = None
         self._is_loaded = False  # something pending was loaded
@@ -202,9 +207,24 @@ class Warehouse:
         ):
             yield Path(folder)
 
-    def _acquire(self) -> None:
+    def is_wanted(self) -> bool:
+        """Whether another `crm` waits for its turn at this warehouse."""
         try:
-            self._lock.acquire()
+            self._turn.acquire(timeout=0)
+        except filelock.Timeout:
+            return True
+        self._turn.release()
+        return False
+
+    def _acquire(self) -> None:
+        """Wait for our turn, and no longer than that keep others from waiting for theirs."""
+        until = time.monotonic() + self._turn_wait_s
+        try:
+            if not self._is_free():
+                if self._turn_wait_s:
+                    self._tell(f"waiting for {self.path}, on which another crm is at work")
+                with self._turn.acquire(timeout=self._turn_wait_s):
+                    self._lock.acquire(timeout=max(until - time.monotonic(), 0))
         except filelock.Timeout as exc:
             raise WarehouseError(
                 f"another crm is at work on {self.path}: wait until it has ended, "
@@ -212,6 +232,15 @@ class Warehouse:
             ) from exc
         except OSError as exc:
             raise WarehouseError(explained(self.path, exc)) from exc
+
+    def _is_free(self) -> bool:
+        """Take the warehouse if nobody is at work here, and nobody waits."""
+        try:
+            with self._turn.acquire(timeout=0):
+                self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            return False
+        return True
 
     def _open(self) -> None:
         folder = self._work / "dlt"

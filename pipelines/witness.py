@@ -26,7 +26,7 @@ from pipelines.hubspot.paths import Paths
 from pipelines.hubspot.retry import RetryPolicy
 from pipelines.hydrate import Hydrator
 from pipelines.idfiles import FOUND, LISTED, MOMENT, PART_IDS, found_row, suspects_in
-from pipelines.idpages import IdPage, given, number_of
+from pipelines.idpages import IdPage, IdSequence, number_of
 from pipelines.keyset import Searching
 from pipelines.ledger import BatchRow
 from pipelines.progress import Counters
@@ -250,7 +250,7 @@ class Witness:
         async def read(page: IdPage) -> Batch:
             return await hydrator.read(page)
 
-        async for batch in in_order(given(ids), read, concurrency=CONCURRENCY):
+        async for batch in in_order(IdSequence(ids).pages(), read, concurrency=CONCURRENCY):
             answers |= answers_in(batch)
             requests += batch.requests
         return answers, requests

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import configparser
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,11 +16,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import duckdb
 import pytest
 import typer
+import yaml
 
-from pipelines import cli, demo, errors, findings, output, settings, views
+from pipelines import cli, dagster_assets, demo, errors, findings, output, settings, views
 from pipelines.duckdb_file import check_name
 from pipelines.hubspot.limits import DEFAULT_REQUESTS_PER_10S
 from pipelines.hubspot.paths import API_VERSIONS
@@ -36,6 +41,7 @@ from transforms.definitions import Kind
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MAIN_JOB = "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/crm demo"
 TESTS = "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/python -m pytest"
 FIRST_SCREEN_LINES = 24
@@ -49,6 +55,12 @@ _SHELL_ENDS = re.compile(r"&&|>>|[|;]")
 
 def fenced(language: str) -> list[str]:
     return [text for found, text in _FENCED.findall(README) if found == language]
+
+
+def python_with(words: str) -> str:
+    """The one Python block that has these words."""
+    (found,) = [text for text in fenced("python") if words in text]
+    return found
 
 
 def table(heading: str) -> dict[str, list[str]]:
@@ -110,7 +122,8 @@ def test_every_section_of_a_command_begins_with_an_example():
     "arguments",
     [
         call
-        for text in (*fenced("sh"), *fenced("text"), *fenced("ini"))
+        for language in ("sh", "text", "crontab", "ini", "yaml")
+        for text in fenced(language)
         for call in calls_in(text)
         if call
     ]
@@ -178,6 +191,157 @@ def test_links_lead_somewhere():
     }
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert target[1:] in anchors if target.startswith("#") else (ROOT / target).is_file()
+
+
+# ---------------------------------------------------------------- the schedules
+
+
+def units() -> dict[str, configparser.ConfigParser]:
+    """The systemd units, by the word their file's name ends in."""
+    found = {}
+    for text in fenced("ini"):
+        parsed = configparser.ConfigParser(interpolation=None)
+        parsed.optionxform = str  # type: ignore[assignment,method-assign]  # as systemd reads them
+        parsed.read_string(text)
+        found["timer" if parsed.has_section("Timer") else "service"] = parsed
+    return found
+
+
+def test_the_crontab_line_is_five_fields_and_a_command():
+    """Each field is a number in its range, or any; `%` would end the command."""
+    (line,) = fenced("crontab")
+    *fields, command = line.strip().split(maxsplit=5)
+
+    ranges = (range(60), range(24), range(1, 32), range(1, 13), range(8))
+    assert len(fields) == 5
+    assert all(
+        field == "*" or int(field) in allowed for field, allowed in zip(fields, ranges, strict=True)
+    )
+    assert "%" not in command
+    assert command.startswith("cd /srv/hubspot && .venv/bin/crm ")
+
+
+def test_the_systemd_units_belong_together():
+    """The names are those that the text gives; the timer starts the service of its name."""
+    service, timer = units()["service"], units()["timer"]
+
+    assert "`/etc/systemd/system/crm-sync.service` and `crm-sync.timer`" in README
+    assert "Unit" not in timer["Timer"]
+    assert service["Service"]["Type"] == "oneshot"
+    program = service["Service"]["ExecStart"].split()[0]
+    assert program == f"{service['Service']['WorkingDirectory']}/.venv/bin/crm"
+    assert service["Service"]["SuccessExitStatus"] == str(errors.Interrupted.exit_code)
+
+
+ANALYZE = shutil.which("systemd-analyze")
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="systemd is not here")
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path):
+    """As written, but for the program and the user, which this machine does not have."""
+    files = []
+    for kind, parsed in units().items():
+        if kind == "service":
+            parsed["Service"]["ExecStart"] = f"{sys.executable} sync --log-format json"
+            del parsed["Service"]["User"]
+        files.append(tmp_path / f"crm-sync.{kind}")
+        with files[-1].open("w", encoding="utf-8") as file:
+            parsed.write(file, space_around_delimiters=False)
+
+    checked = subprocess.run(
+        [str(ANALYZE), "verify", "--man=no", "--recursive-errors=no", *files],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_workflow_keeps_the_warehouse_and_names_its_secrets():
+    """What is fetched is what is put back, also after a failure, and one run at a time."""
+    (text,) = fenced("yaml")
+    workflow = yaml.safe_load(text)
+    (job,) = workflow["jobs"].values()
+    fetch, sync_, keep = [step for step in job["steps"] if "run" in step][1:]
+
+    assert workflow[True]["schedule"][0]["cron"].count(" ") == 4  # YAML 1.1: `on` is true
+    assert workflow["concurrency"]["cancel-in-progress"] is False
+    for name, given in job["env"].items():
+        key = name.lower().replace("__", ".")
+        assert key in known_settings() or f"${name}" in fetch["run"] + keep["run"]
+        assert key not in SECRETS or re.fullmatch(r"\$\{\{ secrets\.\w+ \}\}", given)
+    path = job["env"]["DESTINATION__DUCKDB__CREDENTIALS"]
+    assert keep["run"] == (f'test ! -f {path} || aws s3 cp {path} "$BUCKET/{Path(path).name}"')
+    assert f"mkdir {Path(path).parent} &&" in fetch["run"]
+    assert keep["if"] == f"always() && steps.{fetch['id']}.outcome == 'success'"
+    assert [name for name, *_ in calls_in(sync_["run"])] == ["sync"]
+    assert sync_["timeout-minutes"] < 6 * 60
+
+
+def test_every_program_of_the_workflow_is_one_that_a_runner_has():
+    """Beside `crm`, which `pip install .` puts on the path."""
+    (text,) = fenced("yaml")
+    (job,) = yaml.safe_load(text)["jobs"].values()
+    lines = [step["run"] for step in job["steps"] if "run" in step]
+
+    programs = {
+        part.split()[0] for line in lines for part in re.split(r"&&|\|\|", line) if part.strip()
+    }
+    assert programs == {"pip", "mkdir", "aws", "crm", "test"}
+    assert "crm" in PROJECT["project"]["scripts"]
+
+
+def test_the_airflow_example_runs_each_object_and_retries_what_may_pass():
+    """Airflow is no dependency, so it is read, not run."""
+    tree = ast.parse(python_with("airflow.sdk"))
+    command = next(
+        node.value.elts
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.List)
+        and ast.unparse(node.targets[0]) == "command"
+    )
+    loop = next(node for node in ast.walk(tree) if isinstance(node, ast.For))
+    constants = {
+        ast.unparse(node.targets[0]): node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+    }
+
+    assert ast.unparse(command[0]) == "f'{FOLDER}/.venv/bin/crm'"
+    assert ast.literal_eval(loop.iter) == OBJECT_TYPES
+    for name in OBJECT_TYPES:
+        _, verb, *rest = [
+            part.value if isinstance(part, ast.Constant) else name for part in command
+        ]
+        assert COMMANDS[verb].make_context(verb, rest).params["objects"] == [name]
+    assert ast.literal_eval(constants["WORTH_RETRYING"]) == dagster_assets.RETRIED_CODES
+    assert "max_active_runs=1" in README
+
+
+def test_the_dagster_example_is_a_code_location_that_loads():
+    """And what is said below it is so."""
+    found: dict[str, Any] = {}
+    exec(python_with("crm_schedule"), found)  # noqa: S102  (the README's own)
+
+    defs = found["defs"]
+    dg.Definitions.validate_loadable(defs)
+    keys = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
+    assert keys == {f"crm/{name}" for name in OBJECT_TYPES}
+    assert all(f"`{key}`" in README for key in keys)
+    assert f"`{dagster_assets.CHECK}`" in README
+    delays = [dagster_assets.DEFAULT_RETRIES.calculate_delay(n + 1) / 60 for n in range(3)]
+    assert dagster_assets.DEFAULT_RETRIES.max_retries == len(delays)
+    assert "after {:.0f}, {:.0f} and {:.0f} minutes".format(*delays) in README
+    assert "up to an hour" in README
+    assert dagster_assets.DEFAULT_WAIT_S == 3600
+
+
+def test_what_a_scheduler_should_do_is_said_of_every_exit_code():
+    said = " ".join(table("exit"))
+
+    assert sorted(re.findall(r"\d+", said), key=int) == sorted(table("code"), key=int)
 
 
 # ---------------------------------------------------------------- the settings
@@ -391,7 +555,7 @@ def test_every_query_shown_gives_rows(warehouse: Path, sql: str):
 
 
 def test_the_python_example_lands_every_record(base_url: str, tmp_path: Path):
-    (example,) = fenced("python")
+    example = python_with("dlt.pipeline(")
 
     python(
         example,

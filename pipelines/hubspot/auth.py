@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pipelines.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipelines.hubspot.send import Usage
 
 TOKEN_SETTING: Final = "SOURCES__HUBSPOT__ACCESS_TOKEN"  # noqa: S105  (a name, not a token)
 CLIENT_ID_SETTING: Final = "SOURCES__HUBSPOT__CLIENT_ID"
@@ -66,6 +69,10 @@ class Token(Protocol):
         """How messages speak of it."""
         ...
 
+    def counted_in(self, usage: Usage) -> None:
+        """Count there, from now on, what is sent in order to fetch tokens."""
+        ...
+
     async def bearer(self) -> Bearer:
         """The token to send."""
         ...
@@ -95,6 +102,9 @@ class StaticToken:
 
     def __repr__(self) -> str:
         return "StaticToken('***')"
+
+    def counted_in(self, usage: Usage) -> None:
+        """Nothing: it is never fetched."""
 
     async def bearer(self) -> Bearer:
         """The token, always the same."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
@@ -104,6 +105,20 @@ class HubSpotClient:
     def usage(self) -> Usage:
         """What this client has sent so far."""
         return self._sender.usage
+
+    @property
+    def server_time(self) -> datetime | None:
+        """What HubSpot's clock showed with the latest answer, to the second, UTC; None: unknown."""
+        try:
+            at = parsedate_to_datetime(self._sender.date or "")
+        except ValueError:
+            return None
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+    @property
+    def base_url(self) -> str:
+        """Where it asks, without what may stand before the host to sign in."""
+        return self._sender.base_url
 
     @property
     def version(self) -> str:

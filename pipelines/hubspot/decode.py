@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -154,6 +155,15 @@ def error_body(body: bytes) -> ErrorBody | None:
         _check_depth(body)
         return _tolerant(msgspec.json.Decoder(ErrorBody), ErrorBody, body)
     except UnreadableError:
+        return None
+
+
+def moment(text: str | None) -> datetime | None:
+    """A moment of an envelope, in UTC, as one is that names no zone; None for what is none."""
+    try:
+        found = datetime.fromisoformat(text or "")
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # or it is before year 1 or after 9999 in UTC
         return None
 
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from pipelines.hubspot.places import shared_places
+from pipelines.hubspot.places import LONGEST_PERIOD_S, SHORTEST_PERIOD_S, shared_places
 from pipelines.hubspot.quota import DailyQuota
 from pipelines.hubspot.window import Clock, RollingWindow, Sleep, Slot
 
@@ -16,6 +16,7 @@ DEFAULT_REQUESTS_PER_10S = 100
 DEFAULT_SEARCH_REQUESTS_PER_S = 5
 MAIN_PERIOD_S = 10.0
 SEARCH_PERIOD_S = 1.0
+MOST_DIGITS = 15  # exact as a float; what has more is no count
 
 
 class Limits:
@@ -81,7 +82,7 @@ class Limits:
         if limit:
             interval_ms = _number(headers, "x-hubspot-ratelimit-interval-milliseconds")
             period_s = interval_ms / 1000 if interval_ms else self.main.period_s
-            self.main.resize(limit, period_s)
+            self.main.resize(limit, min(max(period_s, SHORTEST_PERIOD_S), LONGEST_PERIOD_S))
             remaining = _number(headers, "x-hubspot-ratelimit-remaining")
             if remaining is not None:
                 self.main.observe_remaining(remaining, slot)
@@ -93,4 +94,5 @@ class Limits:
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:
     text = headers.get(name, "")
-    return int(text) if text.isdecimal() and text.isascii() else None
+    is_count = text.isdecimal() and text.isascii() and len(text) <= MOST_DIGITS
+    return int(text) if is_count else None

@@ -17,7 +17,8 @@ from pipelines.errors import AuthError, DailyLimitError, HubSpotError, Transient
 from pipelines.hubspot import answers, decode
 from pipelines.hubspot.answers import Answer
 from pipelines.hubspot.auth import BY_OAUTH, Bearer, StaticToken, unsendable
-from pipelines.hubspot.retry import RetryPolicy, repeat
+from pipelines.hubspot.retry import TOO_MANY_REQUESTS, RetryPolicy, repeat
+from pipelines.hubspot.send import Usage
 
 if TYPE_CHECKING:
     from pipelines.hubspot.auth import OAuthCredentials, Token
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 LIFE_S: Final = 1800.0
 """How long a token lives of which HubSpot does not say it."""
+LONGEST_LIFE_S: Final = 86_400
 USED_SHARE: Final = 5 / 6
 """The part of its life that a token is used for: 25 minutes of 30."""
 
@@ -49,8 +51,7 @@ class OAuthToken:
 
     The first request that needs one fetches it, and all others wait for that one answer.
     A failed fetch is repeated as other requests are; what it ends with is raised for the
-    rest of the run. Fetches count neither in the limits nor in the usage of a client: both
-    are about requests for data.
+    rest of the run. Fetches take no place in the limits, which are about requests for data.
 
     Args:
         http: Goes to the host of the API; the caller closes it.
@@ -77,9 +78,14 @@ class OAuthToken:
         self._bearer: Bearer | None = None
         self._use_until = 0.0
         self._failure: HubSpotError | None = None
+        self._usage = Usage()
 
     def __repr__(self) -> str:
         return "OAuthToken('***')"
+
+    def counted_in(self, usage: Usage) -> None:
+        """Count there, from now on, what is sent in order to fetch tokens."""
+        self._usage = usage
 
     async def bearer(self) -> Bearer:
         """The present token, or a new one when its time is nearly over.
@@ -110,7 +116,7 @@ class OAuthToken:
         asked_at = self._retry.clock()
         try:
             issued, _ = await repeat(
-                self._ask, self._retry, bounds=self._bounds, on_wait=lambda _: None
+                self._ask, self._retry, bounds=self._bounds, on_wait=self._usage.count_wait
             )
         except (AuthError, DailyLimitError) as error:
             self._failure = error
@@ -120,8 +126,8 @@ class OAuthToken:
             raise self._failure from error
         if issued.refresh_token:
             self._form["refresh_token"] = issued.refresh_token
-        life_s = issued.expires_in if (issued.expires_in or 0) > 0 else None
-        self._use_until = asked_at + (life_s or LIFE_S) * USED_SHARE
+        life_s = min(issued.expires_in or 0, LONGEST_LIFE_S)
+        self._use_until = asked_at + (life_s if life_s > 0 else LIFE_S) * USED_SHARE
         return Bearer(issued.access_token.strip())
 
     async def _ask(self) -> IssuedToken:
@@ -150,11 +156,13 @@ class OAuthToken:
             content=urlencode(self._form).encode(),
             headers={"content-type": "application/x-www-form-urlencoded"},
         )
+        self._usage.requests += 1
         try:
             response = await self._http.handle_async_request(request)
         except httpx.HTTPError as exc:
             raise answers.no_answer(exc, name, base_url) from exc
         answer = Answer.of(response, name, base_url)
+        self._usage.rate_limited += answer.status == TOO_MANY_REQUESTS
         if answer.ok and not answer.is_html:
             return answer
         # No local of its own for any of them, for the same reason.

@@ -60,6 +60,8 @@ PATIENCE_S: Final = 1.0
 _PAUSE_S: Final = 0.0002
 _CLOCK_SLACK_S: Final = 1.0
 _FARTHEST_S: Final = 600.0
+SHORTEST_PERIOD_S: Final = 0.1
+LONGEST_PERIOD_S: Final = 60.0
 _GREATEST: Final = 2.0**53
 _KEPT_S: Final = 7 * 86_400.0
 """How long a file is kept after it was opened last; what it knows is worth some minutes."""
@@ -102,7 +104,8 @@ class Places:
             self._recount(now)
         cells[TOUCHED_AT] = now
         first, end = int(cells[FIRST]), int(cells[END])
-        while first < end and cells[_QUEUE + first % _QUEUE_SIZE] <= now:
+        # Not `<= now`: what a broken file has there may be no number.
+        while first < end and not cells[_QUEUE + first % _QUEUE_SIZE] > now:
             first += 1
         cells[FIRST] = first
         return end - first + int(cells[UNDER_WAY])
@@ -164,6 +167,8 @@ class Places:
         """Not after a restart of the machine, which sets the clock back, nor in a broken file."""
         cells = self.cells
         if not all(0 <= cell < _GREATEST for cell in cells[:_LEASES]):
+            return False
+        if cells[PERIOD_S] and not SHORTEST_PERIOD_S <= cells[PERIOD_S] <= LONGEST_PERIOD_S:
             return False
         moments = max(cells[OTHERS_UNTIL], cells[SLOWED_AT], cells[BOUND_UNTIL])
         queued = int(cells[END]) - int(cells[FIRST])

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from pipelines.hubspot.decode import moment
+
 if TYPE_CHECKING:
     from pipelines.hubspot.wire import AccountDetails, DailyUsage
 
@@ -19,6 +21,8 @@ UNDATED_AGE = timedelta(minutes=10)
 SPARE = 1
 # Left may seem to grow by what was lost on the way and never counted; by more, on a new day.
 NEW_DAY_GROWTH = 100
+# No account may send more in a day; a number beyond it is none.
+GREATEST_QUOTA = 10**15
 
 
 class ReserveReachedError(Exception):
@@ -99,18 +103,16 @@ class DailyQuota:
         lefts = [
             (usage.usage_limit - usage.current_usage - self._sent_since(usage), usage.usage_limit)
             for usage in usages or ()
-            if usage.usage_limit and usage.current_usage is not None
+            if usage.usage_limit is not None and 0 < usage.usage_limit <= GREATEST_QUOTA
+            if usage.current_usage is not None and 0 <= usage.current_usage <= GREATEST_QUOTA
         ]
         if lefts and not self._is_in_answers:
             self.left, self.limit = min(lefts)
 
     def _sent_since(self, usage: DailyUsage) -> int:
         """Requests that are not in these numbers yet, or may not be."""
-        try:
-            at = datetime.fromisoformat(usage.collected_at or "").astimezone(UTC)
-        except ValueError:
-            at = self._now() - UNDATED_AGE
-        before = [sent for moment, sent in self._marks if moment <= at]
+        at = moment(usage.collected_at) or self._now() - UNDATED_AGE
+        before = [sent for sent_at, sent in self._marks if sent_at <= at]
         return self._sent - (before[-1] if before else 0)
 
     def is_short(self, requests: int) -> bool:

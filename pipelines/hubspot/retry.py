@@ -45,7 +45,8 @@ class RetryPolicy:
 
     Before attempt n + 1 waits `random(0, min(cap_s, base_s * 2 ** (n - 1)))`, or
     as long as HubSpot asks for in Retry-After. No attempt starts later than
-    `total_s` after the first one; a wait that would pass it is not begun.
+    `total_s` after the first one; a wait that would pass it is not begun. Waiting
+    for a place in the limits is no part of it: that says nothing about HubSpot.
     """
 
     attempts: int = 8
@@ -89,6 +90,7 @@ async def repeat(
     *,
     bounds: Callable[[TransientError], RetryPolicy],
     on_wait: Callable[[float], None],
+    queued_s: Callable[[], float] = lambda: 0.0,
 ) -> tuple[T, int]:
     """What `send` returns in the end, and the number of attempts that took.
 
@@ -97,6 +99,7 @@ async def repeat(
         policy: Its clock and sleep are used, and its bounds where `bounds` gives them back.
         bounds: The policy that fits an error.
         on_wait: Told the seconds before each wait.
+        queued_s: Seconds that all attempts so far have waited for a place in the limits.
 
     Raises:
         TransientError: The last one, when the bounds are reached.
@@ -107,7 +110,7 @@ async def repeat(
         try:
             return await send(), attempt
         except TransientError as error:
-            elapsed_s = policy.clock() - started_at
+            elapsed_s = policy.clock() - started_at - queued_s()
             wait_s = bounds(error).wait_s(error, attempt=attempt, elapsed_s=elapsed_s)
             if wait_s is None:
                 raise

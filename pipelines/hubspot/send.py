@@ -37,6 +37,11 @@ class Usage:
     rate_limited: int = 0
     waited_s: float = 0.0
 
+    def count_wait(self, wait_s: float) -> None:
+        """Count a repeat, after a wait of so many seconds."""
+        self.retries += 1
+        self.waited_s += wait_s
+
 
 @dataclass(slots=True)
 class Exchange:
@@ -50,6 +55,7 @@ class Exchange:
     is_spare: bool = False  # of the day's quota; see `DailyQuota.count`
     requested_at: datetime | None = None
     sent_at: float = 0.0
+    queued_s: float = 0.0  # spent on waiting for places in the window
     attempts: int = 0
 
     @property
@@ -82,6 +88,8 @@ class Sender:
         self._is_asked = False
         self.base_url = str(http.base_url.copy_with(username=None, password=None)).rstrip("/")
         self.usage = Usage()
+        self.date: str | None = None  # the header of the latest answer
+        token.counted_in(self.usage)
 
     async def send(self, exchange: Exchange, parse: Callable[[bytes], T]) -> tuple[T, Answer, int]:
         """The parsed body, its answer, and the number of attempts that took.
@@ -105,7 +113,8 @@ class Sender:
             attempt,
             self._retry,
             bounds=lambda error: self._bounds(error, exchange),
-            on_wait=self._count_wait,
+            on_wait=self.usage.count_wait,
+            queued_s=lambda: exchange.queued_s,
         )
         return parsed, answer, attempts
 
@@ -131,7 +140,9 @@ class Sender:
             },
         )
         window, day = exchange.window, self._limits.day
+        queued_at = self._retry.clock()
         async with window.slot() as slot:
+            exchange.queued_s += self._retry.clock() - queued_at
             day.count(is_spare=exchange.is_spare)
             self._count_request(exchange)
             try:
@@ -142,6 +153,7 @@ class Sender:
                 day.uncount()
         self._reached = True
         answer = Answer.of(response, exchange.name, self.base_url)
+        self.date = answer.headers.get("date", self.date)
         self._limits.observe(answer.headers, slot if window is self._limits.main else None)
         if answer.status == TOO_MANY_REQUESTS:
             self.usage.rate_limited += 1
@@ -169,7 +181,3 @@ class Sender:
         if exchange.requested_at is None:
             exchange.requested_at = datetime.now(UTC)
             exchange.sent_at = self._retry.clock()
-
-    def _count_wait(self, wait_s: float) -> None:
-        self.usage.retries += 1
-        self.usage.waited_s += wait_s

@@ -108,6 +108,7 @@ class RollingWindow:
         self._answered: list[tuple[Slot, float]] = []
         self._settling: asyncio.TimerHandle | None = None
         self._sent = 0
+        self._under_way = 0
         self._started_at: float | None = None
         self._allowed = 0.0  # requests allowed before the present limit held
         self._allowed_until = 0.0
@@ -115,6 +116,7 @@ class RollingWindow:
         self.limit = min(limit, self._cap)
         self.period_s = period_s
         with self._places:
+            self._places.taken(clock())  # looks whether the file can be believed
             self._learn()
 
     @property
@@ -133,13 +135,17 @@ class RollingWindow:
             while (wait_s := self._take(slot)) > 0:
                 await self._doze(wait_s)
             self._sent += 1
+            self._under_way += 1
             if self._started_at is None:
                 self._started_at = self._allowed_until = slot.at
 
     def release(self, slot: Slot) -> None:
         """The answer is here, or will never come: the place is free a period from now."""
         self._answered.append((slot, self._clock() + self.period_s + MARGIN_S))
-        if self._settling is None:
+        self._under_way -= 1
+        if not self._under_way:  # perhaps the last one of all: nobody may come to write it later
+            self._settle_soon()
+        elif self._settling is None:
             self._settling = asyncio.get_running_loop().call_later(SETTLE_S, self._settle_soon)
 
     def _settle_soon(self) -> None:
@@ -191,8 +197,7 @@ class RollingWindow:
         """
         with self._places as cells:
             now = self._clock()
-            bound = self._bound(now)
-            cells[GIVEN_UP] = min(self._given_up(now) + COST_OF_REFUSAL, bound - max(bound // 2, 1))
+            cells[GIVEN_UP] = self._given_up(now) + COST_OF_REFUSAL
             cells[SLOWED_AT] = now
 
     def used_share(self) -> float:
@@ -268,8 +273,10 @@ class RollingWindow:
     def _given_up(self, now: float) -> float:
         """Places still given up for refused requests at this moment."""
         cells = self._places.cells
+        bound = self._bound(now)
         taken_back = (now - cells[SLOWED_AT]) / self.period_s * self.limit * TAKEN_BACK
-        return max(cells[GIVEN_UP] - taken_back, 0.0)
+        # Half of the limit that holds now: there may have been a higher one.
+        return max(min(cells[GIVEN_UP], bound - max(bound // 2, 1)) - taken_back, 0.0)
 
     async def _doze(self, wait_s: float) -> None:
         """Sleep, or less when a raised limit makes room."""

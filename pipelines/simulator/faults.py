@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import KW_ONLY, dataclass
 from hashlib import blake2b
@@ -119,7 +120,8 @@ class Faults:
         if not self._faults:
             return Hits()
         self._arrived += 1
-        self._tokens.setdefault(request.headers.get("authorization", ""), self._arrived)
+        if token := request.headers.get("authorization"):  # else it asks for one
+            self._tokens.setdefault(token, self._arrived)
         target = f"{request.method} {request.url.path}?{request.url.query}\n"
         key = target.encode() + body
         found = [(fault, self._digest(fault, key)) for fault in self._among(endpoint.name)]
@@ -167,7 +169,7 @@ class Faults:
             case "from n":
                 is_met = self._arrived >= fault.begin
             case "old tokens":
-                known_at = self._tokens[request.headers.get("authorization", "")]
+                known_at = self._tokens.get(request.headers.get("authorization", ""), math.inf)
                 is_met = self._arrived >= fault.begin >= known_at
         return is_met and self._struck[_counted(fault, digest)] < _most(fault, digest)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -112,6 +113,7 @@ class Gate:
         if self._latency_s:
             await asyncio.sleep(self._latency_s)
         response = self._response(request, endpoint, answer)
+        response.headers["Date"] = format_datetime(self._portal.now, usegmt=True)
         if hits:
             response = hits.sent(response)
         self.statistics.arrivals.append(

@@ -84,6 +84,7 @@ def _server(app: ASGIApp) -> _Server:
             access_log=False,
             log_level="warning",
             server_header=False,
+            date_header=False,  # the portal has a time of its own
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_STOP_WITHIN_S,
         )

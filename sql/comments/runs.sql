@@ -3,7 +3,7 @@ comment on table crm.runs is
 comment on column crm.runs.run_id is
 'When the run began, some letters, and the object type; the key.';
 comment on column crm.runs.command is
-'The command that ran: sync, retry, or source for the dlt source alone.';
+'The command that ran: sync, refresh, backfill, retry, reconcile, or source for the dlt source alone.';
 comment on column crm.runs.object_type is
 'contacts or calls.';
 comment on column crm.runs.started_at is
@@ -22,17 +22,21 @@ comment on column crm.runs.error_ids is
 'Ids asked for that have no row; see crm.errors.';
 comment on column crm.runs.rejected_values is
 'Values that did not fit their column and are in crm.errors instead; their records are loaded.';
+comment on column crm.runs.duplicate_ids is
+'How many more times ids were given to a backfill than once; each was read once.';
 comment on column crm.runs.requests is
 'Requests sent, repeats included.';
 comment on column crm.runs.retries is
 'Requests that were sent again.';
 comment on column crm.runs.rate_limited is
 'Answers of status 429.';
+comment on column crm.runs.search_lag_s is
+'How late search showed a record, in seconds, at least; null where none was late.';
 comment on column crm.runs.as_of is
 'Once the run is complete, everything HubSpot had at this moment is in the table. UTC.';
 comment on column crm.runs.cursor_from is
-'The id at which the run went on; null where it began at the first.';
+'Where the run began: a moment of modification, the ids that were left, or what was selected.';
 comment on column crm.runs.cursor_to is
-'The last checkpoint: the id at which the next run would go on.';
+'Of a complete sync the moment by HubSpot''s clock that the next one begins at; else ids left.';
 comment on column crm.runs.message is
 'Why the run ended early; null otherwise.';

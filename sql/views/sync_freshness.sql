@@ -5,7 +5,7 @@ with completed as (
         runs.object_type,
         max(runs.as_of) as as_of
     from crm.runs
-    where runs.status = 'complete' and runs.command not in ('retry', 'reconcile')
+    where runs.status = 'complete' and runs.command = 'sync'
     group by runs.object_type
 )
 
@@ -29,7 +29,7 @@ select
 from crm.runs
 left outer join completed
     on runs.object_type = completed.object_type
-where runs.command not in ('retry', 'reconcile')
+where runs.command = 'sync'
 group by runs.object_type;
 
 comment on view analytics.sync_freshness is

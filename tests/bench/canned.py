@@ -11,6 +11,7 @@ import json
 import random
 import socket
 import sys
+from typing import ClassVar
 
 import msgspec
 
@@ -103,8 +104,27 @@ class _Inputs(msgspec.Struct):
 _INPUTS = msgspec.json.Decoder(_Inputs)
 
 
+class _Filter(msgspec.Struct):
+    propertyName: str  # noqa: N815  (HubSpot's name)
+    value: str
+
+
+class _Filters(msgspec.Struct):
+    filters: list[_Filter]
+
+
+class _Search(msgspec.Struct):
+    filterGroups: list[_Filters] = []  # noqa: N815
+    limit: int = 1
+
+
+_SEARCH = msgspec.json.Decoder(_Search)
+
+
 class Canned(asyncio.Protocol):
     """HTTP/1.1 with keep-alive, for the requests of one run."""
+
+    changed: ClassVar[dict[str, int]] = {}
 
     def __init__(self, counts: dict[str, int], templates: dict[str, list[list[bytes]]]) -> None:
         self._counts = counts
@@ -134,7 +154,9 @@ class Canned(asyncio.Protocol):
 
     def _answer(self, target: str, body: bytes) -> None:
         path, _, query = target.partition("?")
-        answer = self._made(path, query, body)
+        if path.startswith("/bench/changed/"):  # so many of the first contacts are modified now
+            self.changed["contacts"] = int(path.rsplit("/", 1)[1])
+        answer = b"" if path.startswith("/bench/") else self._made(path, query, body)
         self._transport.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=utf-8\r\n"
             b"X-HubSpot-RateLimit-Max: 1000000\r\nX-HubSpot-RateLimit-Remaining: 999999\r\n"
@@ -149,7 +171,7 @@ class Canned(asyncio.Protocol):
         if path.endswith("/batch/read"):
             return self._records(object_type, [item.id for item in _INPUTS.decode(body).inputs])
         if path.endswith("/search"):
-            return b'{"total":%d,"results":[]}' % self._counts[object_type]
+            return self._search(object_type, body)
         if "/properties/" in path:
             archived = "archived=true" in query
             return msgspec.json.encode({"results": [] if archived else definitions(object_type)})
@@ -157,6 +179,22 @@ class Canned(asyncio.Protocol):
             return b'{"results":[]}'
         parts = dict(item.split("=") for item in query.split("&") if "=" in item)
         return self._page(object_type, int(parts.get("after", FIRST_ID)))
+
+    def _search(self, object_type: str, body: bytes) -> bytes:
+        """All records without a word of which, or those that are modified, by ascending id."""
+        asked = _SEARCH.decode(body)
+        conditions = [one for group in asked.filterGroups for one in group.filters]
+        if not any(one.propertyName != "hs_object_id" for one in conditions):
+            return b'{"total":%d,"results":[]}' % self._counts[object_type]
+        low = max((int(c.value) for c in conditions if c.propertyName == "hs_object_id"), default=0)
+        end = FIRST_ID + self.changed.get(object_type, 0)
+        ids = range(max(low, FIRST_ID), end)
+        results = b",".join(
+            b'{"id":"%d","properties":{},"updatedAt":"2026-11-22T12:10:35.352Z"}' % record_id
+            for record_id in ids[: asked.limit]
+        )
+        paging = b',"paging":{"next":{"after":"x"}}' if len(ids) > asked.limit else b""
+        return b'{"total":%d,"results":[%b]%b}' % (len(ids), results, paging)
 
     def _records(self, object_type: str, ids: list[str]) -> bytes:
         parts = self._templates[object_type][(int(ids[0]) // PAGE) % BODIES]

@@ -18,9 +18,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipelines.errors import Interrupted
-from pipelines.fetching import Fetcher, Start
+from pipelines.fetching import Errand, Fetcher
+from pipelines.idpages import IdSequence
 from pipelines.progress import Counters
 from pipelines.settings import Settings
+from pipelines.steps import IDS, Step
 from pipelines.thread import Room
 
 REQUESTS_PER_10S = 190
@@ -44,12 +46,8 @@ async def read(url: str, ids: Sequence[str], seconds: float) -> Account:
     timer = threading.Timer(seconds, stop.set)
     fetcher = Fetcher(
         Settings(access_token="bench", base_url=url, requests_per_10s=REQUESTS_PER_10S),
-        run_ids={"contacts": "bench"},
-        starts={"contacts": Start()},
-        known={"contacts": {}},
-        counters={"contacts": counters},
+        errands={"contacts": Errand("bench", (Step(IDS, ids=IdSequence(ids)),), counters=counters)},
         stop=stop,
-        ids={"contacts": ids},
     )
     requests, limited = 0, 0
     began = time.monotonic()

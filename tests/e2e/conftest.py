@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from pipelines.hubspot.paths import API_VERSIONS
 from pipelines.settings import DEFAULT_API_VERSION
 from pipelines.simulator.app import app
 from pipelines.simulator.limits import Limits, Statistics
@@ -103,21 +102,20 @@ def starter(default_version: str) -> Iterator[Callable[..., Simulator]]:
         yield start
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests marked `every_version` run for each version of the API, for the dated ones if slow."""
-    is_marked = metafunc.definition.get_closest_marker("every_version")
-    if is_marked and "api_version" in metafunc.fixturenames:
-        versions = [
-            pytest.param(version, marks=() if version == DEFAULT_API_VERSION else pytest.mark.slow)
-            for version in API_VERSIONS
-        ]
-        metafunc.parametrize("api_version", versions, scope="module")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With another `--api-version`, leave out the tests that are the same for all."""
+    if config.getoption("--api-version") == DEFAULT_API_VERSION:
+        return
+    same = [item for item in items if item.get_closest_marker("own_version")]
+    config.hook.pytest_deselected(items=same)
+    items[:] = [item for item in items if item not in same]
 
 
-@pytest.fixture(scope="module")
-def api_version() -> str:
-    """The version of the API that is asked, unless the test is marked `every_version`."""
-    return DEFAULT_API_VERSION
+@pytest.fixture(scope="session")
+def api_version(request: pytest.FixtureRequest) -> str:
+    """The version of the API that is asked wherever a test names no other: `--api-version`."""
+    version: str = request.config.getoption("--api-version")
+    return version
 
 
 @pytest.fixture

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from pipelines.outcome import Outcome
 from pipelines.progress import Silent
 from pipelines.settings import OBJECT_TYPES, Settings
 from pipelines.stream import Bounds
-from pipelines.sync import Outcome, sync
+from pipelines.sync import sync
 from pipelines.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 CRM = (sys.executable, "-m", "pipelines.cli")
 HERE = Path(__file__).parent
 TIMEOUT_S = 120
-ALWAYS_NEW = frozenset({"run_id", "synced_at", "last_seen_at"})
+ALWAYS_NEW = frozenset({"run_id", "synced_at", "last_seen_at", "seen_at"})
 """Columns that say when and by whom a row was seen last: the only ones a rerun may change."""
 BY_THE_CLOCK = ALWAYS_NEW | {"first_seen_at"}
 """Columns in which two warehouses of the same portal may differ."""

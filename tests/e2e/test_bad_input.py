@@ -189,7 +189,6 @@ def test_a_setting_that_cannot_work_ends_with_2_before_anything_is_sent(
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.every_version
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -225,7 +224,6 @@ def test_a_property_that_hubspot_does_not_define_ends_with_2(settings, words, tm
 # ---------------------------------------------------------------- HubSpot says no: 3 and 4
 
 
-@pytest.mark.every_version
 def test_a_bad_token_ends_with_3_and_leaves_the_warehouse_as_it_was(portal, warehouse):
     """The token is not quoted; every table stays, so analysts notice nothing."""
     before, sent = dump(warehouse, without=frozenset()), portal.statistics.count
@@ -246,7 +244,6 @@ def test_a_bad_token_ends_with_3_and_leaves_the_warehouse_as_it_was(portal, ware
     ) == [("failed", True)]
 
 
-@pytest.mark.every_version
 @pytest.mark.parametrize(
     ("scopes", "words"),
     [
@@ -272,7 +269,6 @@ def test_a_missing_scope_ends_with_3_and_names_it(scopes, words, tmp_path, simul
     assert_nothing_half_written(tmp_path / WAREHOUSE)
 
 
-@pytest.mark.every_version
 @pytest.mark.slow
 def test_the_days_limit_ends_with_4_and_keeps_what_was_read(tmp_path, simulator):
     """Nothing helps until midnight: stop at once, say so, and go on there tomorrow."""
@@ -293,10 +289,10 @@ def test_the_days_limit_ends_with_4_and_keeps_what_was_read(tmp_path, simulator)
     ) == [("incomplete", landed)]
 
 
-def test_an_unreachable_host_ends_with_4(tmp_path, unused_port):
+def test_an_unreachable_host_ends_with_4(tmp_path, unused_port, api_version):
     """Not reachable is not a wrong setting: the next scheduled run may do."""
     nobody = SimpleNamespace(
-        base_url=f"http://127.0.0.1:{unused_port}", token="any", api_version="v3"
+        base_url=f"http://127.0.0.1:{unused_port}", token="any", api_version=api_version
     )
 
     done = crm("sync", "--warehouse", WAREHOUSE, "--quiet", cwd=tmp_path, simulator=nobody)
@@ -305,7 +301,6 @@ def test_an_unreachable_host_ends_with_4(tmp_path, unused_port):
     assert_nothing_half_written(tmp_path / WAREHOUSE)
 
 
-@pytest.mark.every_version
 @pytest.mark.parametrize("status", [200, pytest.param(404, marks=pytest.mark.slow)])
 def test_a_base_url_that_answers_html_ends_with_4(status, api_version, tmp_path):
     """A proxy's login page must not be taken for an empty portal."""

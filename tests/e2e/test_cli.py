@@ -179,6 +179,18 @@ def test_doctor_says_ok_for_everything(running, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("host", "code"), [("{}", 0), ("{} x", 2)], ids=["right", "wrong"])
+def test_doctor_shows_no_password_of_the_address(host, code, running, tmp_path):
+    address = running.base_url.replace("//", "//me:hunter2@")
+    env = {"SOURCES__HUBSPOT__BASE_URL": host.format(address)}
+
+    done = crm("doctor", cwd=tmp_path, simulator=running, env=env)
+
+    assert done.returncode == code
+    assert "127.0.0.1" in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr
+
+
 def test_doctor_names_a_bad_token_and_goes_on_with_the_warehouse(running, folder):
     """One run of it tells everything that is wrong."""
     env = {"SOURCES__HUBSPOT__ACCESS_TOKEN": "pat-wrong-1234"}
@@ -223,6 +235,17 @@ def test_status_shows_rows_runs_freshness_errors_and_the_next_run(running, folde
     )
     assert len(tables["The next crm sync will"]) == 2
     assert SECRET_EMAIL not in done.stdout
+
+
+def test_status_of_a_warehouse_in_which_nothing_has_landed_yet(running, tmp_path):
+    """The first run was refused, so there is no table of errors."""
+    refused = {"SOURCES__HUBSPOT__ACCESS_TOKEN": "pat-wrong"}
+    assert crm("sync", cwd=tmp_path, simulator=running, env=refused).returncode == 3
+
+    done = crm("status", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "failed" in done.stdout
 
 
 @pytest.mark.slow

@@ -21,6 +21,8 @@ from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
 from tests.e2e.harness import CRM, assert_one_line, crm, is_listening, started, wait_until
 
+pytestmark = pytest.mark.own_version  # paths are written out
+
 CONTACTS = "/crm/v3/objects/contacts"
 BATCH_READ = f"{CONTACTS}/batch/read"
 ONE = f"{CONTACTS}/512"

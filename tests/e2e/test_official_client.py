@@ -9,6 +9,8 @@ from hubspot.crm import properties as crm_properties
 from hubspot.crm.objects import calls as crm_calls
 from hubspot.utils.objects import fetch_all
 
+pytestmark = pytest.mark.own_version  # the client speaks no other than v3
+
 
 @pytest.fixture(scope="module")
 def running(shared_simulator):

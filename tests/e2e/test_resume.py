@@ -449,7 +449,7 @@ def test_a_working_folder_that_dlt_cannot_read_is_made_anew(tiny, read_once, tmp
     found = crm("doctor", "--warehouse", path, cwd=tmp_path, simulator=tiny)
 
     assert found.returncode == 0, found.stderr
-    assert {one.name for one in work_folder(path).iterdir()} == {"dlt", "lock"}
+    assert {one.name for one in work_folder(path).iterdir()} == {"dlt", "lock", "turn"}
     assert_read_in_whole(tiny, path, read_once)
 
 

@@ -10,7 +10,9 @@ import httpx
 import pytest
 from harness import assert_one_line, crm, rows
 
+from pipelines.hubspot.paths import Paths
 from pipelines.simulator.app import app
+from pipelines.simulator.faults import Faults
 from pipelines.simulator.oauth import OAuthApp
 from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
@@ -29,7 +31,7 @@ MINUTE_S = 60
 
 
 @pytest.fixture
-def portal_of():
+def portal_of(api_version):
     """A simulator in which each request takes a minute, and tokens live for `requests` of them.
 
     `at` says by a request's number what to do with the simulator's state when it arrives;
@@ -51,6 +53,7 @@ def portal_of():
                 Portal.build(contacts=options.pop("contacts"), calls=options.pop("calls")),
                 **{"token": "pat-of-nobody", "requests_per_10s": 10_000, **options},
                 oauth_app=APP,
+                versions=[api_version],
                 expires_in=requests * MINUTE_S,
                 clock=now,
             )
@@ -61,7 +64,7 @@ def portal_of():
 
             base_url = running.enter_context(serve(served))
             return SimpleNamespace(
-                base_url=base_url, token="", state=application.state, api_version="v3"
+                base_url=base_url, token="", state=application.state, api_version=api_version
             )
 
         yield start
@@ -92,19 +95,27 @@ def assert_told_nowhere(portal, tmp_path, *texts):
     assert [one for one in secrets if any(one.encode() in file for file in files)] == []
 
 
-@pytest.mark.parametrize(
-    "version",
-    ["v3", *(pytest.param(dated, marks=pytest.mark.slow) for dated in ("2026-03", "2026-09"))],
-)
-def test_a_sync_signs_in_once_while_its_token_is_good(version, portal_of, tmp_path):
+def test_a_sync_signs_in_once_while_its_token_is_good(portal_of, tmp_path):
     """With the three settings and nothing else."""
     portal = portal_of(1000)
 
-    done = synced(portal, tmp_path, "--verbose", **{PREFIX + "API_VERSION": version})
+    done = synced(portal, tmp_path, "--verbose")
 
     assert done.returncode == 0, done.stderr
     assert portal.state.statistics.requests["token"] == 1
     assert_all_landed(portal, tmp_path / WAREHOUSE)
+    assert_told_nowhere(portal, tmp_path, done.stdout, done.stderr)
+
+
+def test_a_plan_signs_in_as_a_run_does(portal_of, tmp_path):
+    portal = portal_of()
+
+    done = synced(portal, tmp_path, "--plan", "--verbose")
+
+    assert done.returncode == 0, done.stderr
+    assert portal.state.statistics.requests["token"] == 1
+    assert "contacts" in done.stdout
+    assert not (tmp_path / WAREHOUSE).exists()
     assert_told_nowhere(portal, tmp_path, done.stdout, done.stderr)
 
 
@@ -125,6 +136,17 @@ def test_tokens_that_live_for_a_request_or_two_are_enough(requests, portal_of, t
 
 def expire(state):
     state.oauth.issued = dict.fromkeys(state.oauth.issued, 0)
+
+
+def test_a_fault_that_expires_tokens_leaves_the_sign_in_alone(portal_of, tmp_path):
+    """A new token is what it waits for, so it has to be had."""
+    portal = portal_of(faults=Faults("401-expired=5"))
+
+    done = synced(portal, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert portal.state.statistics.requests["token"] == 2
+    assert_all_landed(portal, tmp_path / WAREHOUSE)
 
 
 def test_a_token_that_expires_under_many_requests_is_refreshed_once(portal_of, tmp_path):
@@ -278,7 +300,7 @@ def test_a_token_of_the_simulator_expires_and_has_no_daily_limit(portal_of):
     portal = portal_of(1)
     token = httpx.post(f"{portal.base_url}/oauth/v1/token", data=FORM).json()["access_token"]
     url, headers = (
-        f"{portal.base_url}/crm/v3/objects/contacts",
+        portal.base_url + Paths(portal.api_version).objects("contacts"),
         {"Authorization": f"Bearer {token}"},
     )
 

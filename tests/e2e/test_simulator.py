@@ -15,6 +15,8 @@ from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
 from pipelines.simulator.variants import Deviation, Variants
 
+pytestmark = pytest.mark.own_version  # paths are written out
+
 CONTACTS = "/crm/v3/objects/contacts"
 BATCH_READ = f"{CONTACTS}/batch/read"
 SEARCH = f"{CONTACTS}/search"

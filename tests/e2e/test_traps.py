@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 from harness import (
     BY_THE_CLOCK,
+    CRM,
     SMALL_CHUNKS,
     assert_one_line,
     assert_same,
@@ -378,6 +379,26 @@ def test_a_second_crm_on_the_same_warehouse_stops_with_one_line(simulator, path,
 
     assert_one_line(done, 5, "another crm", str(path))
     assert process.returncode == 0, errors
+    assert_equals_undisturbed(running, path)
+
+
+def test_overlapping_schedules_run_one_after_the_other(simulator, path, tmp_path):
+    """The second waits for the first, within `--wait`, and then does its own work."""
+    running = simulator(contacts=150, calls=5)
+    running.door.close_after(batch_reads=1)
+    command = (*CRM, "sync", "contacts", "--warehouse", path)
+    with started(*command, "--quiet", cwd=tmp_path, simulator=running) as first:
+        wait_until(lambda: running.statistics.requests["batch_read"], what="the first run reads")
+        with started(*command, "--wait", 60, cwd=tmp_path, simulator=running) as second:
+            told = second.stderr.readline()
+            running.door.open()
+            _, first_errors = first.communicate(timeout=60)
+            _, second_errors = second.communicate(timeout=60)
+
+    assert "another crm" in told
+    assert (first.returncode, first_errors) == (0, "")
+    assert second.returncode == 0, second_errors
+    assert rows(path, "select status from crm.runs") == [("complete",), ("complete",)]
     assert_equals_undisturbed(running, path)
 
 

@@ -15,6 +15,8 @@ from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
 from pipelines.simulator.variants import Deviation, Variants
 
+pytestmark = pytest.mark.own_version
+
 WAREHOUSE = "warehouse.duckdb"
 VERSION = "SOURCES__HUBSPOT__API_VERSION"
 GONE_IN_2026_09 = {"number_display_hint", "text_display_hint", "currency_property_name"}

@@ -119,13 +119,24 @@ async def served(*script: Reply | None):
 
 
 @asynccontextmanager
-async def client_for(url: str, *, clock: Clock | None = None, version: str = "v3", **retry):
+async def client_for(
+    url: str,
+    *,
+    clock: Clock | None = None,
+    version: str = "v3",
+    limits: Limits | None = None,
+    **retry,
+):
     """A client on a clock of its own, so that no test waits."""
     clock = clock or Clock()
     policy = RetryPolicy(clock=clock, sleep=clock.sleep, random=lambda: 1.0, **retry)
     async with open_http(base_url=url) as http:
         yield HubSpotClient(
-            http, token=StaticToken(TOKEN), limits=Limits(), paths=Paths(version), retry=policy
+            http,
+            token=StaticToken(TOKEN),
+            limits=limits or Limits(clock=clock, sleep=clock.sleep),
+            paths=Paths(version),
+            retry=policy,
         )
 
 

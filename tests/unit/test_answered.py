@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -43,6 +45,20 @@ def test_whatever_comes_as_a_moment_is_one_or_none(text):
     assert row.completed_at == row.started_at
     assert row.requested_at == (row.started_at or NOW)
     assert table_of([row], BATCHES).num_rows == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no time zone can be set there")
+def test_a_moment_without_a_zone_is_utc(monkeypatch):
+    """HubSpot's times are; wherever the pipeline runs, it is the same moment."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        row = row_of(startedAt="2026-03-01T12:00:00")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert row.started_at == datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -125,8 +125,20 @@ def usage(used: int, *, minutes_ago: float = 5, limit: int = 1000, **fields) -> 
 
 @pytest.mark.parametrize(
     ("collected", "left"),
-    [({"minutes_ago": 30}, 550), ({"minutes_ago": 15}, 570), ({"collected_at": "?"}, 570)],
-    ids=["before the run", "since an earlier question", "nobody knows when"],
+    [
+        ({"minutes_ago": 30}, 550),
+        ({"minutes_ago": 15}, 570),
+        ({"collected_at": "?"}, 570),
+        ({"collected_at": "2026-03-07T11:45:00"}, 570),
+        ({"collected_at": "9999-12-31T23:00:00-05:00"}, 570),
+    ],
+    ids=[
+        "before the run",
+        "since an earlier question",
+        "nobody knows when",
+        "no zone is UTC",
+        "in no calendar",
+    ],
 )
 def test_what_was_sent_since_the_numbers_were_taken_counts_too(collected, left):
     """50 requests are sent, the first 20 of them 20 minutes ago."""
@@ -143,6 +155,14 @@ def test_what_was_sent_since_the_numbers_were_taken_counts_too(collected, left):
     day.asked([usage(400, **collected)])
 
     assert day.left == left
+
+
+@pytest.mark.parametrize("odd", [{"limit": 10**400}, {"limit": -5}, {"used": 10**400}])
+def test_numbers_that_no_quota_has_are_none(odd):
+    day, _ = quota()
+    day.asked([usage(**{"used": 1, **odd})])
+
+    assert (day.left, day.limit) == (None, None)
 
 
 def test_of_several_quotas_the_scarcest_counts():

@@ -7,7 +7,6 @@ import gzip
 import json
 import logging
 import socket
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -293,6 +292,26 @@ def test_an_account_on_the_move_for_hours():
     assert (len(server.requests), clock.sleeps) == (1, [])
 
 
+def test_waiting_for_a_place_in_the_limits_leaves_time_for_repeats():
+    """Else, where others use most of the limit, the first 503 would be the last word."""
+    clock = Clock()
+
+    async def main():
+        limits = Limits(requests_per_10s=1, clock=clock, sleep=clock.sleep)
+        async with (
+            served(GOOD, Reply(503, HTML), GOOD) as server,
+            client_for(server.url, clock=clock, limits=limits, total_s=5) as client,
+        ):
+            await client.account()
+            await client.account()
+            return len(server.requests), clock.now
+
+    requests, seconds = asyncio.run(main())
+
+    assert requests == 3
+    assert seconds >= 20
+
+
 def test_attempts_are_bounded():
     clock = Clock()
     error, client, server = failure(Reply(503, HTML), clock=clock)
@@ -391,7 +410,7 @@ def test_a_429_slows_the_limit_down_that_it_is_about(name, slower):
     script = Reply(429, RATE_LIMIT), Reply(200, {"total": 0, "results": []})
     _, client, _ = exchange(read_or_search, *script)
     windows = {"main": client._limits.main, "search": client._limits.search}
-    most = {key: window._most(time.monotonic()) for key, window in windows.items()}
+    most = {key: window._most(window._clock()) for key, window in windows.items()}
 
     assert most == {"main": 100, "search": 5} | {name: slower}
 

@@ -138,15 +138,34 @@ def test_interval_and_daily_headers_are_remembered():
     assert (limits.day.limit, limits.day.left) == (625000, 624000)
 
 
-@pytest.mark.parametrize("text", ["", "-1", "many", "1.5", "²", "0"])
+@pytest.mark.parametrize("text", ["", "-1", "many", "1.5", "²", "0", "9" * 400, "9" * 5000])
 def test_odd_headers_change_nothing(text):
     limits = Limits()
     limits.observe(
-        {"x-hubspot-ratelimit-max": text, "x-hubspot-ratelimit-interval-milliseconds": text},
+        {
+            "x-hubspot-ratelimit-max": text,
+            "x-hubspot-ratelimit-interval-milliseconds": text,
+            "x-hubspot-ratelimit-daily": text,
+        },
         limits.main.slot(),
     )
 
     assert (limits.main.limit, limits.main.period_s) == (100, 10)
+    assert not limits.day.limit
+
+
+def test_a_period_of_months_is_none():
+    """Nobody would wait for it, and the file that processes share takes it for broken."""
+    limits = Limits()
+    limits.observe(
+        {
+            "x-hubspot-ratelimit-max": "100",
+            "x-hubspot-ratelimit-interval-milliseconds": "9" * 12,
+        },
+        limits.main.slot(),
+    )
+
+    assert limits.main.period_s == 60
 
 
 def test_places_are_held_back_for_others_with_the_same_token():

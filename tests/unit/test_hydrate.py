@@ -209,6 +209,21 @@ def test_an_old_id_in_a_batch_with_the_record_that_answers_it():
     assert (batch.loaded, batch.aliases, batch.errors) == ({"1", "3", "7"}, {"2": "7"}, ())
 
 
+def test_an_alias_that_cannot_be_asked_for_again_is_an_error_and_stops_nothing():
+    """HubSpot answers other ids, so a run that ended here would end here each time."""
+
+    def reply_to(asked: list[str], number: int) -> Reply:
+        if asked == ["2"] and number in (3, 7):
+            return refused()
+        return answer(*("99" if one == "2" else one for one in asked))
+
+    batch = read_by_ids(("1", "2"), reply_to)
+
+    assert (batch.loaded, batch.aliases) == ({"1"}, {})
+    assert [row.object_id for row in batch.errors] == ["2"]
+    assert 400 in [row.http_status for row in batch.requests]
+
+
 def test_a_stranger_that_comes_once_is_no_alias():
     """Told that two records are one, people would delete one of them."""
     batch, _ = read(

@@ -7,11 +7,12 @@ import math
 import os
 import random
 import stat
+import struct
 import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from virtual_time import RollingServer, drive, run, window
 
@@ -105,6 +106,25 @@ def test_what_a_killed_process_had_taken_comes_back_by_itself(folder):
             return asyncio.get_running_loop().time() - 1000
 
     assert run(main()) == pytest.approx(LEASE_S + 10, abs=2)
+
+
+def test_a_process_that_ends_with_its_last_answer_leaves_no_place_taken(folder):
+    """`crm doctor` is such a one: else a few of them would leave nothing for two minutes."""
+
+    async def ended():
+        (one,) = on_one_file(folder, 2, processes=1)
+        async with one.slot():
+            pass
+
+    async def main():
+        (other,) = on_one_file(folder, 2, processes=1)
+        async with other.slot():
+            return asyncio.get_running_loop().time() - 1000
+
+    for _ in range(2):
+        run(ended())  # its loop ends at once, and nothing that it had put off is ever done
+
+    assert run(main()) == pytest.approx(10, abs=0.1)
 
 
 def test_a_late_answer_does_not_free_the_place_of_another(folder):
@@ -234,6 +254,24 @@ def test_a_broken_file_wedges_nobody(head, numbers, at):
         assert run(main(Path(made)))
 
 
+@settings(max_examples=100, deadline=None)
+@given(content=st.binary(max_size=8 * 16) | st.lists(st.floats(), max_size=16))
+@example(content=b"x" * 10)  # a period of nearly no time, in which any number of requests fit
+@example(content=[math.nan] * 16)
+@example(content=[5, 1e12])
+def test_a_file_that_was_broken_before_is_not_believed(content):
+    async def main(folder):
+        shared_places("main", folder)
+        (path,) = folder.iterdir()
+        head = content if isinstance(content, bytes) else struct.pack(f"{len(content)}d", *content)
+        path.write_bytes(head)
+        limiter = window(3, places=shared_places("main", folder))
+        return 0.1 <= limiter.period_s <= 60
+
+    with tempfile.TemporaryDirectory() as made:
+        assert run(main(Path(made) / "budgets"))
+
+
 def test_a_process_stopped_while_it_has_the_lock_stops_nobody_else(folder):
     """Ctrl-Z at the wrong microsecond; when it is continued, the lock is kept again."""
     stopped, other = shared_places("main", folder), shared_places("main", folder)
@@ -358,6 +396,21 @@ def test_refusals_give_places_up_and_they_are_taken_back_little_by_little(
 
     assert steps == [min(math.floor(left + n * step), limit) for n in range(len(steps))]
     assert steps[-1] == limit
+
+
+def test_what_was_given_up_of_a_higher_limit_is_no_more_than_half_of_a_lower_one():
+    """Else one request in 10 s would be all for a quarter of an hour."""
+
+    async def main():
+        limiter = window(190)
+        async with limiter.slot():
+            pass
+        for _ in range(99):
+            limiter.slow_down()
+        limiter.resize(20, 10.0)
+        return most_at_once(limiter)
+
+    assert run(main()) == 10
 
 
 def test_refusals_that_come_by_chance_cost_little():

@@ -1,0 +1,111 @@
+"""What a run does for one object type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from pipelines import ledger, recall
+from pipelines.fetching import Errand
+from pipelines.passes import check
+from pipelines.progress import Counters
+from pipelines.steps import MODIFIED, SWEEP, CutOff, Progress, Step
+from pipelines.unread import Versions
+from pipelines.warehouse import Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a run does for one object type.
+
+    `key`: under which its progress is kept; None: it is not, and a run that is cut off begins
+    anew. `is_sync`: when it is done, everything modified before it began is in the table.
+    `only`: these properties are read, and nothing else in the table changes. `errors`: rows of
+    `errors` that land with the first chunk. `duplicates`: how many more times ids were given.
+    `id_property`: the ids are values of it. `lines_of`: where somebody wrote down these ids.
+    `selection`: what was asked for, as people say it.
+    """
+
+    steps: tuple[Step, ...]
+    progress: Progress = field(default_factory=Progress)
+    key: str | None = None
+    is_sync: bool = False
+    is_refresh_due: bool = False
+    after_all: Mapping[str, Progress] = field(default_factory=dict)
+    only: tuple[str, ...] | None = None
+    errors: tuple[ledger.ErrorRow, ...] = ()
+    duplicates: int = 0
+    id_property: str | None = None
+    lines_of: Callable[[Collection[str]], Mapping[str, int]] | None = None
+    selection: str | None = None
+
+
+def recheck(warehouse: Warehouse, object_type: str, cut_off: CutOff) -> None:
+    """Count the rows of a step that landed in whole before its process was killed.
+
+    Raises:
+        IncompleteError: They are not as many as were read.
+    """
+    if cut_off.check is not None:
+        since = datetime.fromisoformat(cut_off.check["since"])
+        check(
+            object_type,
+            cut_off.check,
+            recall.count_rows(warehouse, object_type, synced_since=since),
+        )
+
+
+def errand_of(
+    job: Job,
+    warehouse: Warehouse,
+    object_type: str,
+    *,
+    run_id: str,
+    in_use: Mapping[str, str | None],
+    counters: Counters,
+) -> Errand:
+    """What the fetching half of a run needs to know of an object type.
+
+    Args:
+        job: What to do.
+        warehouse: Open; asked for columns, and for versions of rows that need not be read.
+        object_type: Plural, as in the path.
+        run_id: Of the run.
+        in_use: The column of each live property, as the last run left them.
+        counters: To count in.
+    """
+    opened = [step.since for step in job.steps if step.name == MODIFIED and step.is_skipping]
+    since = min((at for at in opened if at is not None), default=None)
+    errand = Errand(
+        run_id,
+        job.steps,
+        known=recall.known_columns(warehouse, object_type),
+        defined=in_use,
+        counters=counters,
+        gap=job.progress.gap,
+        sweep=job.progress.sweep,
+        only=job.only,
+        id_property=job.id_property,
+    )
+    if since is not None:
+        is_whole = job.progress.cut_off is None and job.progress.cursor is not None
+        live = recall.versions(warehouse, object_type, archived=False, since=since)
+        seen_until = _microseconds(job.progress.cursor) if is_whole else None
+        errand = replace(errand, live=Versions(live, seen_until=seen_until))
+    if any(step.name == SWEEP for step in job.steps):
+        archived = recall.versions(warehouse, object_type, archived=True)
+        errand = replace(errand, archived=Versions(archived))
+    return errand
+
+
+def begin_of(steps: Sequence[Step]) -> str | None:
+    """Where a run begins, for people: the first id of a list, or the beginning of a window."""
+    first = steps[0] if steps else None
+    if first is None or first.since is None:
+        return first.after if first else None
+    return first.since.isoformat()
+
+
+def _microseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1_000_000)
