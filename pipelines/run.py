@@ -214,14 +214,13 @@ class _Run:
         for position, ready in enumerate(held):
             self._counters[ready.object_type].landed += ready.rows
             if ready.expected is not None:
+                name, rest = ready.object_type, held[position + 1 :]
                 # What landed with it of a later step came after it.
-                later = [
-                    one for one in held[position + 1 :] if one.object_type == ready.object_type
-                ]
+                later = sum(one.rows for one in rest if one.object_type == name)
                 since = datetime.fromisoformat(ready.expected["since"])
                 found = recall.count_rows(self._warehouse, name, synced_since=since)
                 with self._beginning_anew(name):
-                    check(name, ready.expected, found, sum(one.rows for one in later))
+                    check(name, ready.expected, found, later)
 
     def _flush_after_all(self) -> None:
         """Land what a run still held when it ended early."""
