@@ -342,11 +342,11 @@ def bench_reconcile(console: Console, folder: Path) -> None:
     first = 0.0
     for ids in RECONCILED:
         warehouse = str(fresh(folder))
-        with canned(200) as port:
+        with canned(200, 0) as port:
             sync = (*CRM, "sync", "contacts", "--quiet", "--warehouse", warehouse)
             run(sync, settings_of(port))
         run((sys.executable, "-c", FILLED, warehouse, str(FIRST_ID), str(ids)))
-        with canned(ids) as port:
+        with canned(ids, 0) as port:
             command = (*CRM, "reconcile", "contacts", "--quiet", "--warehouse", warehouse)
             one = run(command, settings_of(port), exit_code=1)
         first = first or one.peak_mb
