@@ -27,6 +27,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "properties": ("object_type", "name"),
     "property_options": ("object_type", "property", "value"),
     "id_aliases": ("object_type", "old_id"),
+    "reconciliation": ("object_type", "object_id"),
+    "deletions": ("object_type", "object_id"),
 }
 """The key of each table; of a table not named here it is `id`."""
 

@@ -1,4 +1,4 @@
--- One row per object type that was ever synced; runs of crm retry read some records only.
+-- One row per object type that was ever synced; runs of retry and reconcile read some records only.
 create or replace view analytics.sync_freshness as
 with completed as (
     select
