@@ -23,6 +23,7 @@ from pipelines.warehouse import Warehouse
 from transforms.definitions import Kind
 
 ENVELOPE_COLUMNS = ("created_at", "updated_at", "archived_at", "archived")
+_DELETED = "select object_id from crm.deletions where object_type = ?"
 _KINDS = {kind.sql_type: kind for kind in Kind}
 
 
@@ -204,13 +205,20 @@ def _row_set(rows: pa.Table) -> set[tuple[Any, ...]]:
 
 
 def ids_in(
-    warehouse: Warehouse, object_type: str, condition: str, *parameters: object
+    warehouse: Warehouse, object_type: str, condition: str = "true", *parameters: object
 ) -> pl.Series:
-    """Ids of the rows of a table that fulfil a condition, ascending, as numbers."""
+    """Ids of the rows of a table that fulfil a condition, ascending, as numbers.
+
+    Those of records that HubSpot has deleted for good are not among them.
+    """
     if not warehouse.has_table(object_type):
         return pl.Series("id", [], pl.Int64)
+    gone = "select null where false"
+    if warehouse.has_table("deletions"):
+        gone, parameters = _DELETED, (*parameters, object_type)
     found = warehouse.query(
-        f"select id from crm.{quoted(object_type)} where {condition} order by id",  # noqa: S608  (our own)
+        f"select id from crm.{quoted(object_type)} where ({condition}) "  # noqa: S608  (our own)
+        f"and id not in ({gone}) order by id",
         *parameters,
     )
     return pl.Series("id", found["id"])
