@@ -153,6 +153,7 @@ class _Run:
                 self._view.begin(counters)
             for fetched in fetch:
                 self._note(fetched)
+                is_done = fetched.step is None
                 if fetched.step is None:
                     self._finish(fetched)
                 elif fetched.chunk is None:
@@ -166,6 +167,8 @@ class _Run:
                         self._make_way()
                 if not fetch.is_next_within(HOLD_S):
                     self._flush()
+                    if not is_done:
+                        self._make_way()
                     self._warehouse.release()  # others may read while we wait for HubSpot
             self._flush()
 

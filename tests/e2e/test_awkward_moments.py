@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 
 import pytest
-from harness import rows, settings_for
+from harness import rows, settings_for, wait_until
 
 from pipelines.backfill import backfill
 from pipelines.progress import Silent
-from pipelines.selection import in_file
+from pipelines.selection import everything, in_file
 from pipelines.stream import Bounds
+from pipelines.warehouse import Warehouse
 
 SMALL = Bounds(at_risk_records=100, chunk_records=50, slice_records=25)
 
@@ -61,3 +62,37 @@ def test_two_addresses_of_each_contact_take_no_room_for_ever(simulator, path, tm
 
     assert [row.loaded_rows for row in ended] == [150]
     assert rows(path, "select count(*) from crm.contacts") == [(150,)]
+
+
+def test_a_backfill_makes_way_however_small_its_chunks_are(simulator, path):
+    """On a slow portal each is of what came in its time, and lands when nothing comes for a while."""
+    running = simulator(contacts=300, calls=0)
+    slow = Bounds(at_risk_records=100, chunk_records=12_000, chunk_seconds=0.0)
+    remarks: list[str] = []
+    turns: list[int] = []
+
+    def take_a_turn() -> None:
+        with Warehouse(path, lock_wait_s=60.0, tell=remarks.append) as opened:
+            turns.append(
+                int(opened.query("select count(*) as n from crm.contacts")["n"][0].as_py())
+            )
+
+    running.door.close_after(0)
+    selection = everything()
+    work = {"bounds": slow, "tell": remarks.append}
+    first = threading.Thread(target=filled, args=(running, path, selection), kwargs=work)
+    first.start()
+    wait_until(path.exists, what="the backfill has the warehouse")
+    second = threading.Thread(target=take_a_turn)
+    second.start()
+    wait_until(lambda: remarks, what="the other waits")
+    running.door.open()
+    second.join()
+    first.join()
+
+    assert [remark.partition(" ")[0] for remark in remarks[:2]] == ["waiting", "another"]
+    assert turns == [100]
+    assert rows(path, "select status, count(*) from crm.runs group by 1 order by 1") == [
+        ("complete", 1), ("interrupted", 1)
+    ]  # fmt: skip
+    assert rows(path, "select count(*) from crm.contacts")[0][0] > 200
