@@ -336,7 +336,7 @@ def resolve_errors(
     warehouse.execute(
         "update crm.errors set resolved_at = ? "  # noqa: S608  (quoted)
         "where resolved_at is null and object_type = ? and last_seen_at < ? "
-        "and (? is null or property is null or property in (select unnest(?::varchar[]))) "
+        "and (? is null or property in (select unnest(?::varchar[]))) "
         "and (try_cast(object_id as bigint) in ("
         f"select id from crm.{quoted(object_type)} where synced_at >= ? union all "
         "select old_id from crm.id_aliases where object_type = ? and seen_at >= ?) "

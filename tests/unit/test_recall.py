@@ -122,3 +122,25 @@ def test_errors_are_resolved_only_for_records_that_landed_since(warehouse):
         ("7", "read", "X"),
         ("9", "read", "X"),
     ]
+
+
+def test_reading_some_properties_resolves_only_their_own_errors(warehouse):
+    """What could not be read of a record in whole is still to be read, so `crm retry` needs it."""
+    failed = [
+        ErrorRow(
+            object_type="contacts", stage=stage, category="X", object_id="1", property=name,
+            is_retryable=stage == "read",
+        )
+        for stage, name in [("read", None), ("normalise", "score"), ("normalise", "amount")]
+    ]  # fmt: skip
+    rows = ledger.errors_table(failed, run_id="r", seen_at=EARLIER)
+    warehouse.land([Landing("errors", rows)])
+    warehouse.land([Landing("id_aliases", ledger.table_of([], ledger.ID_ALIASES))])
+    made(warehouse, "create table crm.contacts (id bigint, synced_at timestamptz)")
+    warehouse.execute("insert into crm.contacts values (1, ?)", NOW)
+
+    recall.resolve_errors(warehouse, "contacts", since=NOW, now=NOW, only=("score",))
+
+    found = warehouse.query("select property from crm.errors where resolved_at = ?", NOW)
+    assert found["property"].to_pylist() == ["score"]
+    assert recall.retryable_ids(warehouse, "contacts") == ["1"]
