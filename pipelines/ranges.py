@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 WORTH_SPLITTING: Final = 1000
-"""Ids that should be left in a range before two share it: each end of a range costs a request."""
+"""Ids that should be left in a range before two share it, at least: each end of a range costs a
+request."""
+SHARES: Final = 30
+"""And at least one in so many of all that are expected."""
 
 _TEXT: Final = re.compile(r"\d{1,19}-\d{0,19}(,\d{1,19}-\d{0,19})*")
 
@@ -55,6 +58,7 @@ class Ranges:
         share = None if expected is None else expected / len(ranges)
         self._ranges = [IdRange(low, high, share, begun=low) for low, high in ranges]
         self._greatest = greatest
+        self._worth = max(WORTH_SPLITTING, (expected or 0) // SHARES)
 
     def __bool__(self) -> bool:
         return bool(self._ranges)
@@ -127,7 +131,7 @@ class Ranges:
 
     def _split(self, *, is_bounded: bool) -> IdRange | None:
         largest = max(self._ranges, key=self._left, default=None)
-        if largest is None or self._left(largest) < WORTH_SPLITTING:
+        if largest is None or self._left(largest) < self._worth:
             return None
         end = self._end(largest) or 0
         middle = largest.middle(end)
