@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from pipelines import ledger, recall
+from pipelines import ledger, property_columns, recall
 from pipelines.fetching import Errand
 from pipelines.passes import check
 from pipelines.progress import Counters
@@ -80,7 +80,7 @@ def errand_of(
     errand = Errand(
         run_id,
         job.steps,
-        known=recall.known_columns(warehouse, object_type),
+        known=property_columns.known_columns(warehouse, object_type),
         defined=in_use,
         counters=counters,
         gap=job.progress.gap,

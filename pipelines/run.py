@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines import ledger, recall
+from pipelines import ledger, property_columns, recall
 from pipelines.errors import CrmError, IncompleteError, MadeWay, WarehouseError
 from pipelines.fetching import Fetched, Fetcher
 from pipelines.jobs import Job, begin_of, errand_of
@@ -119,8 +119,10 @@ class _Run:
         self._passes: dict[str, Pass] = {}
         self._was_empty = {name: recall.count_rows(warehouse, name) == 0 for name in jobs}
         # Now, for later the file may be locked, and a chunk in hand would be lost.
-        self._in_use = {name: recall.columns_in_use(warehouse, name) for name in jobs}
-        self._table_columns = {name: recall.table_columns(warehouse, name) for name in jobs}
+        self._in_use = {name: property_columns.columns_in_use(warehouse, name) for name in jobs}
+        self._table_columns = {
+            name: property_columns.table_columns(warehouse, name) for name in jobs
+        }
         self._fetcher = Fetcher(
             settings,
             errands={
@@ -259,7 +261,7 @@ class _Run:
         )
         if not is_append:
             made = [
-                recall.with_other_columns(
+                property_columns.with_other_columns(
                     self._warehouse, item, self._table_columns[name], is_part=job.only is not None
                 )
                 if item.table == name
@@ -322,7 +324,9 @@ class _Run:
         self._begun.add(name)
         self._notes += reading.changed_columns()
         row = self._rows[name]
-        landings = recall.changed_definitions(self._warehouse, reading, self._jobs[name].only)
+        landings = property_columns.changed_definitions(
+            self._warehouse, reading, self._jobs[name].only
+        )
         if self._jobs[name].errors:
             rows = ledger.errors_table(
                 self._jobs[name].errors, run_id=row.run_id, seen_at=row.started_at
