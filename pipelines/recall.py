@@ -159,7 +159,9 @@ def count_live(warehouse: Warehouse, object_type: str) -> int:
 
 def changed_definitions(warehouse: Warehouse, reading: Reading) -> list[Landing]:
     """Rows of `properties` and `property_options`, where they are not in the tables as they are."""
-    properties = pa.concat_tables([reading.properties_table(), gone_properties(warehouse, reading)])
+    properties = reading.properties_table()
+    if not reading.is_part:
+        properties = pa.concat_tables([properties, gone_properties(warehouse, reading)])
     landings = (
         Landing("properties", properties),
         Landing("property_options", reading.options_table()),

@@ -29,11 +29,15 @@ class Door:
         self._application = application
         self._open = threading.Event()
         self._left: float = float("inf")
+        self._archived: bool | None = None
+        self.is_knocked_at = threading.Event()
+        """Set while somebody waits before it."""
 
-    def close_after(self, batch_reads: int) -> None:
-        """Let so many more through."""
+    def close_after(self, batch_reads: int, *, archived: bool | None = None) -> None:
+        """Let so many more through; with `archived` only those of archived or of live records."""
         self._open.clear()
-        self._left = batch_reads
+        self.is_knocked_at.clear()
+        self._left, self._archived = batch_reads, archived
 
     def open(self) -> None:
         """Let everything through, what waits too."""
@@ -41,9 +45,11 @@ class Door:
         self._open.set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["path"].endswith("/batch/read"):
+        is_archived = b"archived=true" in scope["query_string"]
+        if scope["path"].endswith("/batch/read") and self._archived in (None, is_archived):
             self._left -= 1
             if self._left < 0:
+                self.is_knocked_at.set()
                 await asyncio.to_thread(self._open.wait)
         await self._application(scope, receive, send)
 

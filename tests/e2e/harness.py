@@ -26,6 +26,7 @@ from pipelines.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
 CRM = (sys.executable, "-m", "pipelines.cli")
 HERE = Path(__file__).parent
@@ -185,6 +186,8 @@ def synced(
     object_types: tuple[str, ...] = OBJECT_TYPES,
     *,
     is_full: bool = False,
+    since: datetime | None = None,
+    stop: threading.Event | None = None,
     lock_wait_s: float = 10.0,
     bounds: Bounds = Bounds(),
     **settings: Any,
@@ -198,8 +201,9 @@ def synced(
                 warehouse,
                 object_types,
                 view=Silent(),
-                stop=threading.Event(),
+                stop=stop or threading.Event(),
                 is_full=is_full,
+                since=since,
                 bounds=bounds,
             )
     finally:
