@@ -93,7 +93,15 @@ class Ranges:
         """Leave what is left of a range to others."""
         one.is_taken = False
 
-    def advance(self, one: IdRange, low: int | None, *, found: int, left: int | None) -> None:
+    def advance(
+        self,
+        one: IdRange,
+        low: int | None,
+        *,
+        found: int,
+        left: int | None,
+        until: int | None = None,
+    ) -> None:
         """So far a range is listed.
 
         Args:
@@ -101,13 +109,15 @@ class Ranges:
             low: Where it goes on; None, or a number beyond the range: it is at its end.
             found: Ids found on the way.
             left: Ids that were left before, where that is known.
+            until: The end of these; None: up to the last.
         """
         one.found += found
         if self._expected is not None:
             self._expected -= found
         end = one.high if one.high is not None else self._greatest
-        if left is not None and end is not None and end > one.low:
-            one.density = left / (end - one.low)
+        counted_to = until if until is not None else self._greatest
+        if left is not None and counted_to is not None and counted_to > one.low:
+            one.density = left / (counted_to - one.low)
         elif low is not None and low > one.begun:
             one.density = one.found / (low - one.begun + one.emptied)
         if one.split_from is not None and low is None and not one.found and end is not None:
