@@ -19,6 +19,7 @@ from harness import (
     assert_same,
     columns_of,
     crm,
+    cut_off,
     dump,
     rows,
     settings_for,
@@ -28,12 +29,11 @@ from harness import (
 )
 
 from pipelines.backfill import backfill, plan_backfill
-from pipelines.errors import Interrupted
 from pipelines.progress import Silent
 from pipelines.selection import everything, id_range, in_file, in_query, window
 from pipelines.stream import Bounds
 
-SMALL = Bounds(at_risk_records=100, chunk_records=50, slice_records=25)
+SMALL = Bounds(at_risk_records=200, chunk_records=100, slice_records=50)
 SMALL_BACKFILL = (sys.executable, HERE / "small_backfill.py")
 WAIT_S = 20.0
 
@@ -81,24 +81,14 @@ def filled(running, path, selection, object_type="contacts", *, stop=None, **opt
     return row
 
 
-def cut_off(running, path, selection, *, reads: int, **options) -> None:
-    """Have a backfill stop in the middle, as Ctrl-C does."""
-    stop, failures = threading.Event(), []
-
-    def run() -> None:
-        try:
-            filled(running, path, selection, stop=stop, bounds=SMALL, **options)
-        except Interrupted as failure:
-            failures.append(failure)
-
-    running.door.close_after(reads)
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert running.door.is_knocked_at.wait(60)
-    stop.set()
-    thread.join()
-    running.door.open()
-    assert len(failures) == 1
+def cut_off_at(running, path, selection, record_id: int, **options) -> None:
+    """Have a backfill stop before it has this record, with what comes before landed."""
+    running.door.close_to(record_id)
+    cut_off(
+        running,
+        path,
+        lambda stop: filled(running, path, selection, stop=stop, bounds=SMALL, **options),
+    )
 
 
 def ids_of(path, table: str = "contacts") -> set[int]:
@@ -400,7 +390,7 @@ def test_a_dry_run_tells_what_the_run_then_sends(kind, simulator, path, tmp_path
 
 def test_the_same_backfill_goes_on_where_it_was_cut_off(simulator, path):
     running = simulator(contacts=400, calls=0)
-    cut_off(running, path, everything(), reads=2)
+    cut_off_at(running, path, everything(), running.portal.records["contacts"].live[-1])
     landed = len(ids_of(path))
 
     row = filled(running, path, everything())
@@ -414,7 +404,7 @@ def test_the_same_backfill_goes_on_where_it_was_cut_off(simulator, path):
 
 def test_restart_begins_anew(simulator, path):
     running = simulator(contacts=400, calls=0)
-    cut_off(running, path, everything(), reads=2)
+    cut_off_at(running, path, everything(), running.portal.records["contacts"].live[-1])
 
     row = filled(running, path, everything(), is_restart=True)
 
@@ -426,7 +416,7 @@ def test_a_file_goes_on_as_long_as_its_ids_are_the_same(simulator, path, tmp_pat
     known = sorted(truth(running.portal))[:350]
     text = "\n".join(["x", *map(str, known)]) + "\n"
     file = written(tmp_path, text)
-    cut_off(running, path, in_file(file, None), reads=2)
+    cut_off_at(running, path, in_file(file, None), known[-1])
     landed = len(ids_of(path))
     changed = written(tmp_path, text + f"{truth(running.portal).keys().__len__() + 10**6}\n")
 
@@ -441,19 +431,21 @@ def test_a_file_goes_on_as_long_as_its_ids_are_the_same(simulator, path, tmp_pat
 def test_a_window_without_an_end_ends_where_it_was_first_opened(simulator, path):
     running = simulator(contacts=400, calls=0)
     portal = running.portal
-    selection = window(portal.now - timedelta(days=3000), None, is_created=False)
-    cut_off(running, path, selection, reads=2)
-    landed = len(ids_of(path))
-    inside = {
+    since = portal.now - timedelta(days=3000)
+    inside = sorted(
         one
         for one, record in truth(portal).items()
-        if datetime.fromisoformat(record["updatedAt"]) >= portal.now - timedelta(days=3000)
-    }
+        if datetime.fromisoformat(record["updatedAt"]) >= since
+    )
+    selection = window(since, None, is_created=False)
+    cut_off_at(running, path, selection, inside[-1])
+    landed = len(ids_of(path))
     portal.advance(3600)
 
     row = filled(running, path, selection)
 
-    assert ids_of(path) == inside
+    assert len(inside) > 200
+    assert ids_of(path) == set(inside)
     assert row.requested_ids == len(inside) - landed
 
 
@@ -463,7 +455,9 @@ def test_a_property_backfill_goes_on_where_it_was_cut_off(simulator, path):
     running.portal.add_property("contacts", "score", "number/number")
     for one in running.portal.records["contacts"].live:
         running.portal.update("contacts", one, {"score": "1"})
-    cut_off(running, path, everything(), reads=2, only=("score",))
+    cut_off_at(
+        running, path, everything(), running.portal.records["contacts"].live[-1], only=("score",)
+    )
     (landed,) = rows(path, "select count(score) from crm.contacts")[0]
 
     row = filled(running, path, everything(), only=("score",))
@@ -475,7 +469,7 @@ def test_a_property_backfill_goes_on_where_it_was_cut_off(simulator, path):
 
 def test_status_shows_backfills_that_were_cut_off_and_how_to_go_on(simulator, path):
     running = simulator(contacts=400, calls=0)
-    cut_off(running, path, id_range(1, 10**9), reads=2)
+    cut_off_at(running, path, id_range(1, None), running.portal.records["contacts"].live[-1])
 
     shown = crm("status", "--warehouse", path, "--log-format", "json", cwd=path.parent)
     found = [
@@ -483,11 +477,11 @@ def test_status_shows_backfills_that_were_cut_off_and_how_to_go_on(simulator, pa
         for line in map(json.loads, shown.stdout.splitlines())
         if line["table"] == "Backfills that were cut off"
     ]
-    filled(running, path, id_range(1, 10**9))
+    filled(running, path, id_range(1, None))
     afterwards = crm("status", "--warehouse", path, cwd=path.parent)
 
     assert [(one["object"], one["records"]) for one in found] == [
-        ("contacts", "ids from 1 to 1000000000")
+        ("contacts", "ids from 1 to the last")
     ]
     assert "--restart" in found[0]["to go on"]
     assert "cut off" not in afterwards.stdout

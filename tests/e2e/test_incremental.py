@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections import Counter
 from contextlib import contextmanager
@@ -9,13 +10,24 @@ from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pytest
-from harness import BY_THE_CLOCK, Dump, assert_same, columns_of, dump, rows, settings_for, synced
+from harness import (
+    BY_THE_CLOCK,
+    Dump,
+    assert_same,
+    columns_of,
+    cut_off,
+    dump,
+    rows,
+    settings_for,
+    synced,
+)
 
-from pipelines.errors import AuthError, CrmError, DailyLimitError, Interrupted
+from pipelines.errors import AuthError, CrmError, DailyLimitError
 from pipelines.hubspot.retry import RetryPolicy
 from pipelines.landing import Landing
 from pipelines.ledger import RUNS, table_of
 from pipelines.progress import Silent
+from pipelines.reader import Reader
 from pipelines.settings import OBJECT_TYPES, ObjectSettings
 from pipelines.simulator.faults import ALWAYS, Fault, Faults
 from pipelines.simulator.portal import Portal
@@ -25,13 +37,32 @@ from pipelines.stream import Bounds
 from pipelines.sync import sync
 from pipelines.warehouse import Warehouse
 
-SMALL = Bounds(at_risk_records=100, chunk_records=50, slice_records=25)
+SMALL = Bounds(at_risk_records=200, chunk_records=100, slice_records=50)
 FAST = {"search_requests_per_s": 1000}
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "warehouse.duckdb"
+
+
+@pytest.fixture(scope="module")
+def first_sync(shared_simulator, tmp_path_factory):
+    """A warehouse after the first sync of 300 contacts."""
+    path = tmp_path_factory.mktemp("first") / "warehouse.duckdb"
+    synced(shared_simulator(contacts=300, calls=0), path, ("contacts",))
+    return path
+
+
+@pytest.fixture
+def synced_once(simulator, first_sync, path):
+    """Start a simulator of the same contacts, of which `path` is a copy of that warehouse."""
+
+    def start(**options):
+        shutil.copy(first_sync, path)
+        return simulator(contacts=300, calls=0, **options)
+
+    return start
 
 
 def in_its_present_state(path) -> Dump:
@@ -52,8 +83,8 @@ def assert_equals_a_full_sync(running, path) -> None:
 
 
 def progress_of(path, object_type: str = "contacts") -> Progress:
-    with Warehouse(path) as warehouse:
-        return Progress.of(warehouse.state.get(object_type))
+    with Reader(path) as reader:
+        return Progress.of(reader.saved_state().get(object_type))
 
 
 @contextmanager
@@ -91,16 +122,20 @@ def in_mid_run(running, path, *, reads: int = 0, archived: bool | None = None, *
         thread.join()
 
 
-def cut_off(running, path, *, reads: int, archived: bool | None = None) -> None:
-    """Have a sync stop in the middle, as Ctrl-C does."""
-    stop = threading.Event()
-    with in_mid_run(running, path, reads=reads, archived=archived, stop=stop, bounds=SMALL) as (
-        thread,
-        failures,
-    ):
-        stop.set()
-        thread.join()
-    assert [type(failure) for failure in failures] == [Interrupted]
+def cut_off_at(running, path, record_id: int) -> None:
+    """Have a sync stop before it has this record, with what comes before landed."""
+    running.door.close_to(record_id)
+    cut_off(running, path, lambda stop: a_sync(running, path, stop))
+
+
+def cut_off_before_archived_ones(running, path) -> None:
+    """The same, before the first archived record is read."""
+    running.door.close_after(0, archived=True)
+    cut_off(running, path, lambda stop: a_sync(running, path, stop))
+
+
+def a_sync(running, path, stop: threading.Event) -> None:
+    synced(running, path, ("contacts",), stop=stop, bounds=SMALL)
 
 
 # ---------------------------------------------------------------- what changes arrives
@@ -158,9 +193,8 @@ def test_changes_over_many_runs_add_up_to_a_full_sync(simulator, path):
 
 
 @pytest.mark.slow
-def test_definitions_and_options_that_changed_arrive_without_records_that_did(simulator, path):
-    running = simulator(contacts=40, calls=0)
-    synced(running, path, ("contacts",))
+def test_definitions_and_options_that_changed_arrive_without_records_that_did(synced_once, path):
+    running = synced_once()
 
     running.portal.add_property("contacts", "added_later", "number/number")
     running.portal.archive_property("contacts", "region_")
@@ -196,11 +230,10 @@ def test_more_than_10_000_records_of_one_timestamp_arrive(simulator, path):
 # ---------------------------------------------------------------- while a run is under way
 
 
-def test_what_changes_in_mid_run_arrives_in_this_run_or_the_next(simulator, path):
+def test_what_changes_in_mid_run_arrives_in_this_run_or_the_next(synced_once, path):
     """New, changed once more, archived and merged while the run waits for HubSpot."""
-    running = simulator(contacts=150, calls=0)
+    running = synced_once()
     portal = running.portal
-    synced(running, path, ("contacts",))
     one, two, three, four, five, six, *_ = portal.records["contacts"].live[5:]
     for record_id in (one, two, three):
         portal.update("contacts", record_id, {"firstname": "Before"})
@@ -239,12 +272,11 @@ def test_what_changes_in_a_first_run_arrives_with_the_next(simulator, path):
 # ---------------------------------------------------------------- search that lags behind
 
 
-def test_what_search_shows_late_arrives_and_the_lag_is_measured(simulator, path):
+def test_what_search_shows_late_arrives_and_the_lag_is_measured(synced_once, path):
     """Search knew nothing of the change when it was asked first; the overlap looks once more."""
-    running = simulator(contacts=60, calls=0, variants=Variants(search_index_lag_s=30))
+    running = synced_once(variants=Variants(search_index_lag_s=30))
     portal = running.portal
     portal.advance(60)
-    synced(running, path, ("contacts",))
 
     portal.update("contacts", portal.records["contacts"].live[0], {"firstname": "Late"})
     portal.advance(20)
@@ -282,10 +314,9 @@ def test_the_overlap_says_how_late_search_may_be(minutes, arrives, simulator, pa
 # ---------------------------------------------------------------- the cursor
 
 
-def test_the_cursor_is_where_the_run_began_by_hubspots_clock(simulator, path):
+def test_the_cursor_is_where_the_run_began_by_hubspots_clock(synced_once, path):
     """HubSpot tells its time in whole seconds; what changed in this one is looked for again."""
-    running = simulator(contacts=60, calls=0)
-    synced(running, path, ("contacts",))
+    running = synced_once()
     running.portal.update("contacts", 512, {"firstname": "Changed"})
     began = running.portal.now
 
@@ -365,9 +396,8 @@ def test_an_unchanged_portal_costs_four_requests_for_each_object(archived, simul
     assert [row.requested_ids for row in outcome.runs] == [0, 0]
 
 
-def test_a_record_in_the_overlap_is_read_once(simulator, path):
-    running = simulator(contacts=60, calls=0)
-    synced(running, path, ("contacts",))
+def test_a_record_in_the_overlap_is_read_once(synced_once, path):
+    running = synced_once()
     for record_id in running.portal.records["contacts"].live[:20]:
         running.portal.update("contacts", record_id, {"firstname": "Changed"})
     synced(running, path, ("contacts",))
@@ -460,10 +490,9 @@ def test_records_deleted_for_good_do_not_have_all_archived_ones_listed_each_time
 # ---------------------------------------------------------------- --since and --full
 
 
-def test_since_opens_the_window_earlier(simulator, path):
+def test_since_opens_the_window_earlier(synced_once, path):
     """What is in the table as it is, is not read again; what is not, is."""
-    running = simulator(contacts=60, calls=0)
-    synced(running, path, ("contacts",))
+    running = synced_once()
     record_id = running.portal.records["contacts"].live[0]
     running.portal.update("contacts", record_id, {"firstname": "Changed"})
     running.portal.advance(7200)
@@ -497,9 +526,8 @@ def test_since_in_the_first_run_leaves_out_what_is_older(simulator, path):
     assert again.requested_ids == 0
 
 
-def test_full_reads_everything_anew(simulator, path):
-    running = simulator(contacts=60, calls=0)
-    synced(running, path, ("contacts",))
+def test_full_reads_everything_anew(synced_once, path):
+    running = synced_once()
     with duckdb.connect(str(path)) as connection:
         connection.execute("update crm.contacts set firstname = 'Wrong'")
 
@@ -524,7 +552,7 @@ def changed_a_lot(running) -> None:
 
 def test_a_first_sync_cut_off_among_live_records_goes_on(simulator, path):
     running = simulator(contacts=400, calls=0)
-    cut_off(running, path, reads=2, archived=False)
+    cut_off_at(running, path, running.portal.records["contacts"].live[-1])
     left = progress_of(path)
     changed_a_lot(running)
 
@@ -543,7 +571,7 @@ def test_a_first_sync_cut_off_among_archived_records_goes_on(simulator, path):
     running = simulator(contacts=400, calls=0)
     for record_id in list(running.portal.records["contacts"].live)[:250]:
         running.portal.archive("contacts", record_id)
-    cut_off(running, path, reads=1, archived=True)
+    cut_off_at(running, path, running.portal.records["contacts"].archived[-1])
     left = progress_of(path)
     changed = running.portal.records["contacts"].live[-1]
     running.portal.update("contacts", changed, {"firstname": "Changed"})
@@ -555,12 +583,11 @@ def test_a_first_sync_cut_off_among_archived_records_goes_on(simulator, path):
     assert_equals_a_full_sync(running, path)
 
 
-def test_a_sync_cut_off_among_modified_records_goes_on(simulator, path):
-    running = simulator(contacts=400, calls=0)
-    synced(running, path, ("contacts",))
+def test_a_sync_cut_off_among_modified_records_goes_on(synced_once, path):
+    running = synced_once()
     before = progress_of(path)
     changed_a_lot(running)
-    cut_off(running, path, reads=1, archived=False)
+    cut_off_at(running, path, running.portal.records["contacts"].live[-1])
     left = progress_of(path)
     running.portal.update("contacts", 512, {"firstname": "Since then"})
 
@@ -572,12 +599,11 @@ def test_a_sync_cut_off_among_modified_records_goes_on(simulator, path):
     assert_equals_a_full_sync(running, path)
 
 
-def test_a_sync_cut_off_among_newly_archived_records_goes_on(simulator, path):
-    running = simulator(contacts=400, calls=0)
-    synced(running, path, ("contacts",))
+def test_a_sync_cut_off_among_newly_archived_records_goes_on(synced_once, path):
+    running = synced_once()
     before = progress_of(path)
     changed_a_lot(running)
-    cut_off(running, path, reads=1, archived=True)
+    cut_off_at(running, path, running.portal.records["contacts"].archived[-1])
     left = progress_of(path)
     running.portal.archive("contacts", running.portal.records["contacts"].live[0])
 
@@ -592,7 +618,7 @@ def test_a_sync_cut_off_among_newly_archived_records_goes_on(simulator, path):
 @pytest.mark.slow
 def test_full_after_a_run_that_was_cut_off_begins_anew(simulator, path):
     running = simulator(contacts=400, calls=0)
-    cut_off(running, path, reads=2, archived=False)
+    cut_off_at(running, path, running.portal.records["contacts"].live[-1])
 
     outcome = synced(running, path, ("contacts",), is_full=True)
 
@@ -610,7 +636,7 @@ def test_rows_lost_between_a_step_and_its_count_make_the_next_run_read_everythin
     if step == "modified":
         synced(running, path, ("contacts",))
     changed_a_lot(running)
-    cut_off(running, path, reads=0, archived=True)
+    cut_off_before_archived_ones(running, path)
     left = progress_of(path).cut_off
     with duckdb.connect(str(path)) as connection:
         connection.execute(
@@ -658,10 +684,9 @@ def everything_but(path, *columns: str) -> list[tuple[object, ...]]:
     return rows(path, f"select {cells} from crm.contacts order by id")
 
 
-def test_a_type_change_fills_the_new_column_of_every_row(simulator, path):
+def test_a_type_change_fills_the_new_column_of_every_row(synced_once, path):
     """No record counts as modified, so no window would show them."""
-    running = simulator(contacts=150, calls=0)
-    synced(running, path, ("contacts",))
+    running = synced_once()
     there = rows(path, "select count(*) from crm.contacts")[0][0]
     columns = rows(path, "select name, column_name from crm.properties order by all")
 
@@ -700,11 +725,10 @@ def test_a_property_included_again_is_read_of_every_row(simulator, path):
     }
 
 
-def test_a_refresh_that_was_cut_off_goes_on(simulator, path):
-    running = simulator(contacts=400, calls=0)
-    synced(running, path, ("contacts",))
+def test_a_refresh_that_was_cut_off_goes_on(synced_once, path):
+    running = synced_once()
     running.portal.change_property_type("contacts", "property_number", "string/text")
-    cut_off(running, path, reads=2)
+    cut_off_at(running, path, running.portal.records["contacts"].live[-1])
 
     synced(running, path, ("contacts",), bounds=SMALL)
     synced(running, path, ("contacts",))
@@ -721,12 +745,11 @@ def test_a_refresh_that_was_cut_off_goes_on(simulator, path):
 
 
 @pytest.mark.slow
-def test_a_refresh_that_was_cut_off_begins_anew_when_more_is_stale(simulator, path):
+def test_a_refresh_that_was_cut_off_begins_anew_when_more_is_stale(synced_once, path):
     """Of the rows that it had read it knows one property only, or the column before the last."""
-    running = simulator(contacts=400, calls=0)
-    synced(running, path, ("contacts",))
+    running = synced_once()
     running.portal.change_property_type("contacts", "property_number", "string/text")
-    cut_off(running, path, reads=2)
+    cut_off_at(running, path, running.portal.records["contacts"].live[-1])
     running.portal.change_property_type("contacts", "property_number", "date/date")
 
     synced(running, path, ("contacts",))
@@ -743,10 +766,9 @@ def test_a_refresh_that_was_cut_off_begins_anew_when_more_is_stale(simulator, pa
 
 
 @pytest.mark.slow
-def test_other_runs_do_not_hide_that_a_column_is_stale(simulator, path):
+def test_other_runs_do_not_hide_that_a_column_is_stale(synced_once, path):
     """A retry or a backfill that comes first writes down the new column, of some rows only."""
-    running = simulator(contacts=120, calls=0)
-    synced(running, path, ("contacts",))
+    running = synced_once()
     running.portal.change_property_type("contacts", "property_number", "string/text")
     with Warehouse(path) as warehouse:
         outcome = sync(
@@ -818,9 +840,8 @@ def a_day_passes(path) -> None:
 
 
 @pytest.mark.slow
-def test_calculated_properties_are_left_alone_when_nothing_is_set(simulator, path):
-    running = simulator(contacts=60, calls=0)
-    synced(running, path, ("contacts",))
+def test_calculated_properties_are_left_alone_when_nothing_is_set(synced_once, path):
+    running = synced_once()
     grown_older(running.portal, "86400000")
     a_day_passes(path)
 
