@@ -333,6 +333,42 @@ def retry(
         raise outcome.failure
 
 
+@app.command(epilog="Example: crm reconcile contacts --fix")
+def reconcile(
+    object_type: Annotated[str, typer.Argument(metavar="OBJECT", help="contacts or calls.")],
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Read what is missing, mark what is gone.")
+    ] = False,
+    wait: WaitOption = DEFAULT_WAIT_S,
+    warehouse: WarehouseOption = None,
+    quiet: QuietOption = False,
+    log_format: FormatOption = LogFormat.TEXT,
+    verbose: VerboseOption = False,
+) -> None:
+    """Compare every id in HubSpot, live and archived, with the warehouse; exit 1: they differ."""
+    from pipelines.output import interruptible
+    from pipelines.settings import known_object_types, load_settings, warehouse_path
+
+    output = _output(quiet=quiet, log_format=log_format, verbose=verbose)
+    (name,) = known_object_types([object_type])
+    path, settings = warehouse_path(warehouse), load_settings()
+    from pipelines.reconcile import check_synced
+    from pipelines.reconcile import reconcile as run_reconcile
+    from pipelines.warehouse import Warehouse
+
+    check_synced(path, name)
+    with Warehouse(path, lock_wait_s=wait, tell=output.say) as opened:
+        found = interruptible(
+            lambda stop: run_reconcile(
+                settings, opened, name, views=output.view, stop=stop, is_fix=fix
+            ),
+            output.say,
+        )
+    output.reconciled(found, path)
+    if found.left:
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example: crm status --warehouse /data/hubspot.duckdb")
 def status(
     warehouse: WarehouseOption = None,

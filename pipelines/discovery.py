@@ -27,6 +27,7 @@ async def discovered(
     high: int | None = None,
     greatest: int | None = None,
     expected: int | None = None,
+    is_searched: bool = True,
 ) -> AsyncGenerator[IdPage]:
     """Ids of all records, or of those in a range, by list and search side by side; each once.
 
@@ -42,6 +43,7 @@ async def discovered(
         high: The id after the last; None: there is no last.
         greatest: The greatest id there is, as far as is known.
         expected: How many records there are, as far as is known.
+        is_searched: False: by the list alone, which knows at once what search learns later.
 
     Raises:
         HubSpotError: The list cannot be had.
@@ -50,7 +52,7 @@ async def discovered(
     if begun is not None:
         ranges = Ranges(begun, greatest=greatest, expected=expected)
         sources: list[Source] = [Listing(client, object_type, archived=archived)]
-        if not archived:
+        if is_searched and not archived:
             sources.append(Searching(client, object_type))
         try:
             async with contextlib.aclosing(in_ranges(ranges, sources)) as pages:

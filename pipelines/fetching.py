@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, cast
@@ -20,7 +20,15 @@ from pipelines.hubspot.paths import Paths
 from pipelines.hubspot.places import budget_name
 from pipelines.hydrate import Hydrator
 from pipelines.idpages import IdPage
-from pipelines.keyset import LIST_WORKERS, SEARCH_WORKERS, Listing, Searching, Window, within
+from pipelines.keyset import (
+    LIST_WORKERS,
+    SEARCH_WORKERS,
+    Listing,
+    OutOfOrderError,
+    Searching,
+    Window,
+    within,
+)
 from pipelines.landing import Chunk, Typed, raw_of, typed
 from pipelines.progress import Counters
 from pipelines.ranges import ranges_in
@@ -312,18 +320,19 @@ class _ObjectFetch:
         here = await self._room.told()
         total = (await self._client.search(self._object_type, {"limit": 1})).total
         self.live_total = total
-        if total - here != self.errand.gap:
-            async with aclosing(
-                discovered(self._client, self._object_type, archived=True, greatest=self._greatest)
-            ) as pages:
-                async for page in pages:
-                    yield page
-            return
-        after = ranges_in(self.sweep or "") or ((0, None),)
-        source = Listing(self._client, self._object_type, archived=True)
-        for page in await page_of(source, after[0][0]):
-            self.sweep = page.after
-            yield replace(page, after=None)
+        if total - here == self.errand.gap:
+            after = ranges_in(self.sweep or "") or ((0, None),)
+            source = Listing(self._client, self._object_type, archived=True)
+            with suppress(OutOfOrderError):  # then all of them, from page to page
+                for page in await page_of(source, after[0][0]):
+                    self.sweep = page.after
+                    yield replace(page, after=None)
+                return
+        async with aclosing(
+            discovered(self._client, self._object_type, archived=True, greatest=self._greatest)
+        ) as pages:
+            async for page in pages:
+                yield page
 
     def _window(self, step: Step) -> Window:
         return Window(

@@ -27,6 +27,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "properties": ("object_type", "name"),
     "property_options": ("object_type", "property", "value"),
     "id_aliases": ("object_type", "old_id"),
+    "reconciliation": ("object_type", "object_id"),
+    "deletions": ("object_type", "object_id"),
 }
 """The key of each table; of a table not named here it is `id`."""
 
@@ -61,6 +63,20 @@ class Landing:
             "primary_key": self.key,
             "columns": {name: {"name": name, "data_type": "json"} for name in names},
         }
+
+
+def together(landings: Sequence[Landing]) -> Landing:
+    """Rows for the same table, one after the other; of rows with the same key the last."""
+    *_, last = landings
+    if len(landings) == 1:
+        return last
+    rows = pa.concat_tables([one.rows for one in landings], promote_options="default")
+    is_append = all(one.append for one in landings)
+    if not is_append:
+        frame = pl.DataFrame(rows).unique(list(last.key), keep="last", maintain_order=True)
+        rows = frame.to_arrow().cast(rows.schema) if frame.height < rows.num_rows else rows
+    json_columns = tuple(dict.fromkeys(name for one in landings for name in one.json_columns))
+    return Landing(last.table, rows, json_columns, append=is_append)
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,6 +179,26 @@ ID_ALIASES = pa.schema(
         ("seen_at", _MOMENT),
     ]
 )
+RECONCILIATION = pa.schema(
+    [
+        ("run_id", pa.string()),
+        pa.field("object_type", pa.string(), nullable=False),
+        pa.field("object_id", pa.int64(), nullable=False),
+        ("finding", pa.string()),
+        ("updated_at_there", _MOMENT),
+        ("updated_at_here", _MOMENT),
+        ("seen_at", _MOMENT),
+        ("fixed_at", _MOMENT),
+    ]
+)
+DELETIONS = pa.schema(
+    [
+        pa.field("object_type", pa.string(), nullable=False),
+        pa.field("object_id", pa.int64(), nullable=False),
+        ("seen_at", _MOMENT),
+        ("run_id", pa.string()),
+    ]
+)
 _RUN_TYPES = {
     "search_lag_s": pa.float64(),
     **dict.fromkeys(("started_at", "as_of", "finished_at"), _MOMENT),

@@ -24,6 +24,7 @@ from pipelines.rows import Rows
 
 if TYPE_CHECKING:
     from pipelines.doctor import Finding
+    from pipelines.findings import Reconciled
     from pipelines.ledger import RunRow
     from pipelines.outcome import Outcome
     from pipelines.plan import Plan
@@ -109,6 +110,18 @@ class Output:
         elif not self._is_quiet:
             self._out.print(_rich(plan.table()))
             for remark in plan.remarks():
+                self._out.print(remark, markup=False, soft_wrap=True)
+
+    def reconciled(self, found: Reconciled, path: Path) -> None:
+        """What a reconcile found, and what to do; in JSON one object."""
+        if self._is_json:
+            print(json.dumps({**asdict(found), "left": found.left}))
+        elif self._is_quiet:
+            if found.left:
+                log.warning("%s: %s; %s", found.object_type, found.summary(), found.remarks()[-1])
+        else:
+            self._out.print(_rich(found.table(path)))
+            for remark in found.remarks():
                 self._out.print(remark, markup=False, soft_wrap=True)
 
     def statement(self, outcome: Outcome, path: Path) -> None:

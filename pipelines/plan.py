@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipelines.errors import AuthError, DailyLimitError, TerminalError
 from pipelines.fetching import limits_of
 from pipelines.hubspot.answers import UNAUTHORIZED
-from pipelines.hubspot.client import MAX_BATCH_READ, MAX_LIST_PAGE, HubSpotClient, open_http
+from pipelines.hubspot.client import (
+    MAX_BATCH_READ,
+    MAX_LIST_PAGE,
+    MAX_SEARCH_PAGE,
+    HubSpotClient,
+    open_http,
+)
 from pipelines.hubspot.limits import Limits
 from pipelines.hubspot.oauth import token_for
 from pipelines.hubspot.paths import Paths
@@ -20,7 +26,7 @@ from pipelines.keyset import Searching, Window, within
 from pipelines.reader import Reader
 from pipelines.rows import Rows
 from pipelines.settings import Settings
-from pipelines.steps import Progress, Step
+from pipelines.steps import MODIFIED, Progress, Step, steps_of
 
 PREPARING = 3
 """Requests before the first list: definitions, live and archived, and the count for the ETA."""
@@ -30,13 +36,14 @@ PREPARING = 3
 class Records:
     """How many records a run will read of one object type; `archived` None: not known.
 
-    `is_listed`: their ids come from HubSpot's list, else they are known or searched for.
-    `lookups`: values of which the ids have to be found first.
+    `lists`: pages of HubSpot's list; None: as many as the records take. `preparing`: requests
+    before that, searches among them. `lookups`: values of which the ids have to be found first.
     """
 
     live: int
     archived: int | None = None
-    is_listed: bool = True
+    lists: int | None = None
+    preparing: int = PREPARING
     lookups: int = 0
 
 
@@ -82,9 +89,9 @@ def lines_of(
     for name, found in records.items():
         passes = (found.live, found.archived or 0)
         lists = sum(max(_parts(count, MAX_LIST_PAGE), 1) for count in passes)  # the last is empty
-        lists = lists if found.is_listed else 0
+        lists = lists if found.lists is None else found.lists
         reads = sum(_parts(count, MAX_BATCH_READ) for count in (*passes, found.lookups))
-        lines.append(line(name, found, preparing=PREPARING, lists=lists, reads=reads))
+        lines.append(line(name, found, preparing=found.preparing, lists=lists, reads=reads))
     archived = [one.archived for one in records.values() if one.archived is not None]
     all_records = Records(
         sum(one.live for one in records.values()),
@@ -176,16 +183,31 @@ def plan_run(
         HubSpotError: It does not answer, or refuses.
         WarehouseError: The file is locked, or no warehouse.
     """
-    archived, cut_off = _known(warehouse, object_types, lock_wait_s=lock_wait_s)
-    goes_on = () if is_full else cut_off
+    archived, progress = _known(warehouse, object_types, lock_wait_s=lock_wait_s)
+    overlap = timedelta(minutes=settings.overlap_minutes)
+    first = {
+        name: steps_of(progress[name], overlap=overlap, is_full=is_full)[0] for name in object_types
+    }
+    goes_on = tuple(n for n in object_types if progress[n].cut_off is not None and not is_full)
 
     async def count(client: HubSpotClient) -> dict[str, Records]:
         return {
-            name: Records((await client.search(name, {"limit": 1})).total, known)
-            for name, known in archived.items()
+            name: await _changed(client, name, step)
+            if step.name == MODIFIED
+            else Records((await client.search(name, {"limit": 1})).total, archived[name])
+            for name, step in first.items()
         }
 
     return asyncio.run(_asked(settings, count, goes_on))
+
+
+async def _changed(client: HubSpotClient, object_type: str, step: Step) -> Records:
+    """What an incremental run reads at most: some of it the table may have already."""
+    until = step.until or client.server_time or datetime.now(UTC)
+    window = Window(step.since or until, until)
+    _, total = await Searching(client, object_type, window.condition(object_type)).greatest()
+    searches = max(_parts(total, MAX_SEARCH_PAGE), 1)
+    return Records(total, 0, lists=1, preparing=1 + searches + 1)  # definitions, and a count
 
 
 def plan_steps(
@@ -208,33 +230,34 @@ def plan_steps(
         if first.ids is not None:
             given = first.ids.count
             lookups = given if is_by_value else 0
-            return {object_type: Records(given, 0, is_listed=False, lookups=lookups)}
+            return {object_type: Records(given, 0, lists=0, preparing=1, lookups=lookups)}
         filters = within(first.low, first.high)
         if first.since is not None:
             until = first.until or client.server_time or datetime.now(UTC)
             window = Window(first.since, until, is_created=first.is_created)
             filters.append(window.condition(object_type))
         _, total = await Searching(client, object_type, *filters).greatest()
-        return {object_type: Records(total, None, is_listed=first.since is None)}
+        lists = 0 if first.since is not None else None
+        return {object_type: Records(total, None, lists=lists)}
 
     return asyncio.run(_asked(settings, count, ()))
 
 
 def _known(
     path: Path, object_types: Sequence[str], *, lock_wait_s: float
-) -> tuple[dict[str, int | None], tuple[str, ...]]:
-    """Archived records that the warehouse has, and the object types that were cut off."""
+) -> tuple[dict[str, int | None], dict[str, Progress]]:
+    """Archived records that the warehouse has, and what earlier runs left."""
     counts: dict[str, int | None] = dict.fromkeys(object_types)
     reader = Reader(path, lock_wait_s=lock_wait_s)
     if not path.exists():
-        return counts, ()
+        return counts, {name: Progress() for name in object_types}
     with reader:
         state = reader.saved_state()
         for name in object_types:
             if reader.has_table("crm", name):
                 sql = f"select count(*) from crm.{name} where archived"  # noqa: S608  (one of `OBJECT_TYPES`)
                 counts[name] = int(reader.rows("", sql).rows[0][0] or 0)
-    return counts, tuple(name for name in object_types if Progress.of(state.get(name)).cut_off)
+    return counts, {name: Progress.of(state.get(name)) for name in object_types}
 
 
 async def _asked(

@@ -26,17 +26,13 @@ KnownColumns = Mapping[str, Mapping[Kind, str]]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One object type: its definitions, the properties to read, and their columns.
-
-    `is_part`: others that the settings ask for are not read this time.
-    """
+    """One object type: its definitions, the properties to read, and their columns."""
 
     object_type: str
     definitions: tuple[Property, ...]
     columns: tuple[Column, ...]
     known: KnownColumns
     types: Mapping[str, str]
-    is_part: bool = False
 
     @property
     def properties(self) -> tuple[str, ...]:
@@ -61,8 +57,7 @@ class Reading:
                     f"{self.object_type} has no property {name!r} that is read"
                     + (f": did you mean {close[0]!r}?" if close else "; see the table `properties`")
                 )
-        kept = tuple(column for column in self.columns if column.property in properties)
-        return replace(self, columns=kept, is_part=True)
+        return replace(self, columns=tuple(c for c in self.columns if c.property in properties))
 
     def stale(self, in_use: Mapping[str, str | None]) -> tuple[str, ...]:
         """Properties whose values are not in their columns, though no record has changed.
@@ -130,17 +125,10 @@ class Reading:
         return _reading(self, {**self.types, **found}) if found else self
 
     def properties_table(self) -> pa.Table:
-        """Rows of `properties`: every definition, with the column of those that are read.
-
-        Of a part only these: what the table says of others is left as it is.
-        """
+        """Rows of `properties`: every definition, with the column of those that are read."""
         in_use = {column.property: column for column in self.columns}
         return pa.Table.from_pylist(
-            [
-                self._property_row(prop, in_use.get(prop.name))
-                for prop in self.definitions
-                if prop.name in in_use or not self.is_part
-            ],
+            [self._property_row(prop, in_use.get(prop.name)) for prop in self.definitions],
             schema=PROPERTIES,
         )
 
@@ -159,8 +147,7 @@ class Reading:
         }
 
     def options_table(self) -> pa.Table:
-        """Rows of `property_options`: every option of every definition, or of a part, once."""
-        asked = set(self.properties)
+        """Rows of `property_options`: every option of every definition, once."""
         rows = {
             (prop.name, option.value): {
                 "object_type": self.object_type,
@@ -172,7 +159,6 @@ class Reading:
                 "hidden": option.hidden,
             }
             for prop in self.definitions
-            if prop.name in asked or not self.is_part
             for option in prop.options
         }
         return pa.Table.from_pylist(list(rows.values()), schema=PROPERTY_OPTIONS)

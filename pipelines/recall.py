@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.duckdb_file import quoted
 from pipelines.landing import Landing
@@ -22,6 +23,7 @@ from pipelines.warehouse import Warehouse
 from transforms.definitions import Kind
 
 ENVELOPE_COLUMNS = ("created_at", "updated_at", "archived_at", "archived")
+_DELETED = "select object_id from crm.deletions where object_type = ?"
 _KINDS = {kind.sql_type: kind for kind in Kind}
 
 
@@ -84,6 +86,19 @@ def count_rows(warehouse: Warehouse, table: str, *, synced_since: datetime | Non
     else:
         found = warehouse.query(f"{sql} where synced_at >= ?", synced_since)
     return int(found["rows"][0].as_py())
+
+
+def complete_as_of(warehouse: Warehouse, object_type: str) -> datetime | None:
+    """What changed before this moment is in the table; None before the first complete sync."""
+    if not warehouse.has_table("runs"):
+        return None
+    found = warehouse.query(
+        "select max(as_of) as as_of from crm.runs "
+        "where object_type = ? and status = 'complete' and command = 'sync'",
+        object_type,
+    )
+    as_of: datetime | None = found["as_of"][0].as_py()
+    return as_of
 
 
 def with_first_seen(warehouse: Warehouse, errors: pa.Table) -> pa.Table:
@@ -157,15 +172,20 @@ def count_live(warehouse: Warehouse, object_type: str) -> int:
     return int(warehouse.query(sql)["rows"][0].as_py())
 
 
-def changed_definitions(warehouse: Warehouse, reading: Reading) -> list[Landing]:
-    """Rows of `properties` and `property_options`, where they are not in the tables as they are."""
-    properties = reading.properties_table()
-    if not reading.is_part:
+def changed_definitions(
+    warehouse: Warehouse, reading: Reading, only: Sequence[str] | None = None
+) -> list[Landing]:
+    """Rows of `properties` and `property_options`, where they are not in the tables as they are.
+
+    With `only`, rows of these properties alone: the reading knows no column of the others.
+    """
+    properties, options = reading.properties_table(), reading.options_table()
+    if only is None:
         properties = pa.concat_tables([properties, gone_properties(warehouse, reading)])
-    landings = (
-        Landing("properties", properties),
-        Landing("property_options", reading.options_table()),
-    )
+    else:
+        properties = properties.filter(pc.is_in(properties["name"], pa.array(only)))
+        options = options.filter(pc.is_in(options["property"], pa.array(only)))
+    landings = (Landing("properties", properties), Landing("property_options", options))
     return [one for one in landings if not _is_known(warehouse, one, reading.object_type)]
 
 
@@ -185,13 +205,20 @@ def _row_set(rows: pa.Table) -> set[tuple[Any, ...]]:
 
 
 def ids_in(
-    warehouse: Warehouse, object_type: str, condition: str, *parameters: object
+    warehouse: Warehouse, object_type: str, condition: str = "true", *parameters: object
 ) -> pl.Series:
-    """Ids of the rows of a table that fulfil a condition, ascending, as numbers."""
+    """Ids of the rows of a table that fulfil a condition, ascending, as numbers.
+
+    Those of records that HubSpot has deleted for good are not among them.
+    """
     if not warehouse.has_table(object_type):
         return pl.Series("id", [], pl.Int64)
+    gone = "select null where false"
+    if warehouse.has_table("deletions"):
+        gone, parameters = _DELETED, (*parameters, object_type)
     found = warehouse.query(
-        f"select id from crm.{quoted(object_type)} where {condition} order by id",  # noqa: S608  (our own)
+        f"select id from crm.{quoted(object_type)} where ({condition}) "  # noqa: S608  (our own)
+        f"and id not in ({gone}) order by id",
         *parameters,
     )
     return pl.Series("id", found["id"])

@@ -18,7 +18,7 @@ from pipelines import ledger, recall
 from pipelines.errors import CrmError, IncompleteError, MadeWay, WarehouseError
 from pipelines.fetching import Fetched, Fetcher
 from pipelines.jobs import Job, begin_of, errand_of, refresh_key
-from pipelines.landing import Chunk, Landing
+from pipelines.landing import Chunk, Landing, together
 from pipelines.ledger import RunRow
 from pipelines.outcome import COMPLETE, Outcome, status_of, unexpected
 from pipelines.passes import Pass, check
@@ -32,7 +32,10 @@ from pipelines.views import apply_views
 from pipelines.warehouse import Warehouse
 
 HOLD_S = 0.5
-"""How long the file stays open for the next chunk; opening it anew costs as much."""
+"""How long the file stays open for the next chunk, and a small one waits to land with it: opening
+the file, and a load package, cost as much."""
+SMALL = 12
+"""So many times smaller than a whole chunk is one that waits: both together may be at risk."""
 
 
 def run(
@@ -70,7 +73,8 @@ class _Ready:
     landings: list[Landing]
     state: dict[str, Any]
     rows: int
-    expected: Mapping[str, Any] | None  # of the table, once this has landed
+    expected: Mapping[str, Any] | None = None  # of the table, once this has landed
+    on_disk: Callable[[], None] = lambda: None
 
 
 class _Run:
@@ -111,6 +115,7 @@ class _Run:
         self.outcome = Outcome(list(self._rows.values()), notes=self._notes)
         self._counters = {name: Counters(name) for name in jobs}
         self._begun: set[str] = set()
+        self._held: list[_Ready] = []
         self._passes: dict[str, Pass] = {}
         self._was_empty = {name: recall.count_rows(warehouse, name) == 0 for name in jobs}
         # Now, for later the file may be locked, and a chunk in hand would be lost.
@@ -133,6 +138,7 @@ class _Run:
             bounds=bounds,
         )
         self._room = bounds.at_risk_records
+        self._small_rows = bounds.chunk_records // SMALL
         self._under_way = next(iter(jobs))
         recall.close_stale_runs(warehouse, now=started_at)
 
@@ -152,17 +158,20 @@ class _Run:
                 elif fetched.chunk is None:
                     fetch.tell(self._count_live(fetched.reading.object_type))
                 else:
-                    ready = self._ready(fetched, fetched.step, fetched.chunk)
                     on_disk = partial(fetch.taken, fetched.chunk.read)
+                    self._held.append(self._ready(fetched, fetched.step, fetched.chunk, on_disk))
                     del fetched
-                    self._land(ready, on_disk)
-                    if self.makes_way and self._warehouse.is_wanted():
-                        raise MadeWay("another crm wants the warehouse: going on after it")
+                    if sum(ready.rows for ready in self._held) > self._small_rows:
+                        self._flush()
+                        self._make_way()
                 if not fetch.is_next_within(HOLD_S):
+                    self._flush()
                     self._warehouse.release()  # others may read while we wait for HubSpot
+            self._flush()
 
     def end(self) -> None:
         """Write down how it went, refresh views and comments; always the last thing."""
+        self._flush_after_all()
         now = datetime.now(UTC)
         failure, open_rows = self.outcome.failure, []
         for row in self._rows.values():
@@ -182,20 +191,54 @@ class _Run:
             apply_views(self._warehouse)
         self.outcome.seconds = time.monotonic() - self._began
 
-    def _land(self, ready: _Ready, on_disk: Callable[[], None]) -> None:
-        """Land what `_ready` made. No frame on the way to dlt may hold rows: it keeps frames."""
-        if ready.landings:
-            self._warehouse.land(ready.landings, state=ready.state, on_disk=on_disk)
-        else:
-            on_disk()
-        self._counters[ready.object_type].landed += ready.rows
-        if ready.expected is not None:
-            since = datetime.fromisoformat(ready.expected["since"])
-            found = recall.count_rows(self._warehouse, ready.object_type, synced_since=since)
-            with self._beginning_anew(ready.object_type):
-                check(ready.object_type, ready.expected, found)
+    def _flush(self, object_type: str | None = None) -> None:
+        """Land what is held, and count it; with an object type only if some of it is held.
 
-    def _ready(self, fetched: Fetched, step: Step, chunk: Chunk) -> _Ready:
+        No frame on the way to dlt may hold rows: it keeps frames.
+
+        Raises:
+            IncompleteError: The table does not have what was read.
+            WarehouseError: It stays on disk, and the next run loads it first.
+        """
+        if object_type not in (None, *(ready.object_type for ready in self._held)):
+            return
+        held, self._held = self._held, []
+        landings = _one_of_each([one for ready in held for one in ready.landings])
+        state = {key: one for ready in held for key, one in ready.state.items()}
+        for ready in held:
+            ready.landings.clear()
+        if landings:
+            self._warehouse.land(landings, state=state, on_disk=partial(_tell, held))
+        else:
+            _tell(held)
+        for position, ready in enumerate(held):
+            self._counters[ready.object_type].landed += ready.rows
+            if ready.expected is not None:
+                name, rest = ready.object_type, held[position + 1 :]
+                # What landed with it of a later step came after it.
+                later = sum(one.rows for one in rest if one.object_type == name)
+                since = datetime.fromisoformat(ready.expected["since"])
+                found = recall.count_rows(self._warehouse, name, synced_since=since)
+                with self._beginning_anew(name):
+                    check(name, ready.expected, found, later)
+
+    def _flush_after_all(self) -> None:
+        """Land what a run still held when it ended early."""
+        if isinstance(self.outcome.failure, WarehouseError):
+            return
+        try:
+            self._flush()
+        except CrmError as exc:
+            if self.outcome.failure is None or isinstance(exc, WarehouseError):
+                self.outcome.failure = exc
+
+    def _make_way(self) -> None:
+        if self.makes_way and self._warehouse.is_wanted():
+            raise MadeWay("another crm wants the warehouse: going on after it")
+
+    def _ready(
+        self, fetched: Fetched, step: Step, chunk: Chunk, on_disk: Callable[[], None]
+    ) -> _Ready:
         """A chunk as rows for tables; books its sums."""
         name = chunk.reading.object_type
         row, passing, job = self._rows[name], self._pass(name, step), self._jobs[name]
@@ -229,7 +272,7 @@ class _Run:
             self.outcome.archived += part.archived
         expected = passing.expected() if chunk.after is None else None
         state = self._state(fetched, self._position(fetched, step, chunk.after, expected))
-        return _Ready(name, _one_of_each([*landings, *made]), state, chunk.rows, expected)
+        return _Ready(name, [*landings, *made], state, chunk.rows, expected, on_disk)
 
     def _position(
         self, fetched: Fetched, step: Step, after: str | None, expected: Mapping[str, Any] | None
@@ -296,7 +339,7 @@ class _Run:
         self._begun.add(name)
         self._notes += reading.changed_columns()
         row = self._rows[name]
-        landings = recall.changed_definitions(self._warehouse, reading)
+        landings = recall.changed_definitions(self._warehouse, reading, self._jobs[name].only)
         if self._jobs[name].errors:
             rows = ledger.errors_table(
                 self._jobs[name].errors, run_id=row.run_id, seen_at=row.started_at
@@ -320,13 +363,15 @@ class _Run:
         self.outcome.limit_share = fetched.limit_share
 
     def _count_live(self, object_type: str) -> int:
-        """Rows of live records, now that everything modified has landed."""
+        """Rows of live records, once everything modified has landed."""
+        self._flush(object_type)
         recall.retire_merged(self._warehouse, object_type, since=self._rows[object_type].started_at)
         return recall.count_live(self._warehouse, object_type)
 
     def _finish(self, fetched: Fetched) -> None:
         """An object type is done: sums, resolved errors, and where the next run begins."""
         name = fetched.reading.object_type
+        self._flush(name)
         row, job = self._rows[name], self._jobs[name]
         with self._beginning_anew(name):
             row.check()
@@ -355,9 +400,9 @@ class _Run:
                 cut_off=None,
             )
         first = [] if name in self._begun else self._first(fetched)[:-1]
-        state = {key: after.saved() for key, after in job.after_all.items()}
-        state |= self._state(fetched, progress)
-        self._warehouse.land([*first, self._runs_landing([row])], state=state)
+        state = self._state(fetched, progress)
+        state |= {key: one.saved() for key, one in job.after_all.items()}
+        self._held.append(_Ready(name, [*first, self._runs_landing([row])], state, 0))
 
     @contextmanager
     def _beginning_anew(self, object_type: str) -> Iterator[None]:
@@ -369,11 +414,15 @@ class _Run:
             raise
 
 
+def _tell(held: Sequence[_Ready]) -> None:
+    """That it is on disk."""
+    for ready in held:
+        ready.on_disk()
+
+
 def _one_of_each(landings: Sequence[Landing]) -> list[Landing]:
-    """The same rows with one landing for each table."""
-    by_table: dict[str, Landing] = {}
+    """The same rows with one landing for each table; of rows with the same key the last."""
+    by_table: dict[str, list[Landing]] = {}
     for one in landings:
-        before = by_table.get(one.table)
-        rows = one.rows if before is None else pa.concat_tables([before.rows, one.rows])
-        by_table[one.table] = replace(one, rows=rows)
-    return list(by_table.values())
+        by_table.setdefault(one.table, []).append(one)
+    return [together(some) for some in by_table.values()]

@@ -83,9 +83,8 @@ class Search:
         while is_open:
             while len(self._pages) >= source.ahead:
                 await self._changed()
-            high = one.high
             try:
-                found = await source.find(one.low, high)
+                found = await source.find(one.low, one.high)
             except (AuthError, DailyLimitError):
                 raise
             except (HubSpotError, OutOfOrderError):
@@ -96,13 +95,13 @@ class Search:
             empty = 0 if found.records else empty + 1
             if empty == EMPTY_PAGES and found.following is not None:
                 raise endless(f"has {empty} empty pages in a row up to {found.following}")
-            is_open = self.emit(one, found, high)
+            is_open = self.emit(one, found)
         return True
 
-    def emit(self, one: IdRange, found: Found, high: int | None = None) -> bool:
+    def emit(self, one: IdRange, found: Found) -> bool:
         """Put what was found into the queue; whether the range goes on.
 
-        It was asked for up to `high`, and may have been split since.
+        The range may have been split since it was asked for.
         """
         ids = [str(record.id) for record in found.records]
         numbers = [int(record_id) for record_id in ids]
@@ -112,8 +111,8 @@ class Search:
             stop = min(start + MAX_BATCH_READ, end)
             records = found.records[start:stop]
             low = numbers[stop] if stop < len(ids) else found.following
-            self._ranges.advance(one, low, found=stop - start, left=left, until=high)
-            left = None if left is None else left - (stop - start)
+            self._ranges.advance(one, low, found=stop - start, left=left)
+            left = None
             self._pages.append(
                 IdPage(
                     tuple(ids[start:stop]),
@@ -125,7 +124,7 @@ class Search:
             )
         if end == 0:
             following = found.following if end == len(ids) else None
-            self._ranges.advance(one, following, found=0, left=left, until=high)
+            self._ranges.advance(one, following, found=0, left=left)
             self._pages.append(IdPage((), self._ranges.text(), is_fresh=True))
         self._news.set()
         self._change.set()

@@ -67,15 +67,28 @@ async def in_order(
     *,
     concurrency: int,
 ) -> AsyncIterator[Batch]:
-    """What `read` makes of each page, in the order of the pages, `concurrency` at a time."""
+    """What `read` makes of each page, in the order of the pages, `concurrency` at a time.
+
+    What is under way when there are no more pages, for whatever reason, still comes out.
+    """
     under_way: deque[asyncio.Future[Batch]] = deque()
+    failure: Exception | None = None
     try:
-        async for page in pages:
+        while True:
+            try:
+                page = await anext(pages)
+            except StopAsyncIteration:
+                break
+            except Exception as exc:  # noqa: BLE001  (raised below)
+                failure = exc
+                break
             under_way.append(asyncio.ensure_future(read(page)))
             while under_way and (len(under_way) >= concurrency or under_way[0].done()):
                 yield await under_way.popleft()
         while under_way:
             yield await under_way.popleft()
+        if failure is not None:
+            raise failure
     finally:
         for task in under_way:
             task.cancel()

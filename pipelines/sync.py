@@ -106,7 +106,7 @@ def _refresh_job(warehouse: Warehouse, object_type: str, progress: Progress) -> 
         here = Progress(stale=progress.stale)
     after = here.cut_off.after if here.cut_off else None
     is_landed = here.cut_off is not None and after is None
-    ids = SortedIds(recall.ids_in(warehouse, object_type, "true"))
+    ids = SortedIds(recall.ids_in(warehouse, object_type))
     return Job(
         () if is_landed else (Step(IDS, after, ids=ids),),
         here,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -191,9 +191,21 @@ class Warehouse:
                 raise
             connection.commit()
 
-    def has_table(self, table: str) -> bool:
-        """Whether `crm` has this table."""
-        return bool(self.query(HAS_TABLE, DATASET, table).num_rows)
+    def has_table(self, table: str, schema: str = DATASET) -> bool:
+        """Whether `crm`, or another schema, has this table."""
+        return bool(self.query(HAS_TABLE, schema, table).num_rows)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder beside the file for what need not be kept; one left by a kill goes later.
+
+        What goes wrong with the files in it, such as a full disk, is a `WarehouseError`.
+        """
+        with (
+            self._named_failures(),
+            tempfile.TemporaryDirectory(prefix=_DISCARDED, dir=self._work) as folder,
+        ):
+            yield Path(folder)
 
     def is_wanted(self) -> bool:
         """Whether another `crm` waits for its turn at this warehouse."""

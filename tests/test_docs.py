@@ -22,12 +22,13 @@ import pytest
 import typer
 import yaml
 
-from pipelines import cli, dagster_assets, demo, errors, output, settings, views
+from pipelines import cli, dagster_assets, demo, errors, findings, output, settings, views
 from pipelines.duckdb_file import check_name
 from pipelines.hubspot.limits import DEFAULT_REQUESTS_PER_10S
 from pipelines.hubspot.paths import API_VERSIONS
 from pipelines.progress import Silent
 from pipelines.reader import Reader
+from pipelines.reconcile import reconcile
 from pipelines.settings import OBJECT_TYPES, Settings
 from pipelines.simulator.app import app as simulator
 from pipelines.simulator.fault_kinds import DEFAULT_POISONED, DEFAULT_SHARE, KINDS
@@ -159,6 +160,10 @@ def test_every_fault_in_an_example_is_one_that_simulate_takes():
 
     assert len(written) > 2
     assert {Fault.parse(one).name for one in written} <= KINDS.keys()
+
+
+def test_readme_has_every_finding_in_the_words_of_the_code():
+    assert {name: cells[0] for name, cells in table("finding").items()} == findings.MEANINGS
 
 
 def test_readme_has_every_exit_code():
@@ -512,16 +517,12 @@ def base_url(portal: Portal) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def warehouse(base_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small portal, synced as `crm demo` does."""
+    """A small portal, synced as `crm demo` does, and reconciled: that makes two more tables."""
     path = tmp_path_factory.mktemp("docs") / "docs.duckdb"
+    portal_of = Settings(access_token="any", base_url=base_url)
     with Warehouse(path) as opened:
-        outcome = sync(
-            Settings(access_token="any", base_url=base_url),
-            opened,
-            OBJECT_TYPES,
-            view=Silent(),
-            stop=threading.Event(),
-        )
+        outcome = sync(portal_of, opened, OBJECT_TYPES, view=Silent(), stop=threading.Event())
+        reconcile(portal_of, opened, "contacts", views=Silent, stop=threading.Event())
     assert outcome.failure is None
     return path
 

@@ -1,4 +1,4 @@
--- One row per object type that was ever synced; other commands read some records only.
+-- One row per object type that was ever synced; runs of retry and reconcile read some records only.
 create or replace view analytics.sync_freshness as
 with completed as (
     select
@@ -39,7 +39,7 @@ comment on column analytics.sync_freshness.object_type is
 comment on column analytics.sync_freshness.last_status is
 'Of the last run: running, complete, incomplete, failed or interrupted.';
 comment on column analytics.sync_freshness.count_loaded is
-'Rows that the last complete run loaded: new and changed ones, unless it read everything.';
+'Rows that the last complete run loaded, with the runs it went on from.';
 comment on column analytics.sync_freshness.minutes_behind is
 'Whole minutes since complete_as_of; null before the first complete run.';
 comment on column analytics.sync_freshness.last_started_at is

@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.simulator.portal import Portal
+from tests.bench.canned import FIRST_ID
 from tests.bench.known_ids import LONG_S, REQUESTS_PER_10S, Account
 
 CRM = (sys.executable, "-m", "pipelines.cli")
@@ -37,6 +38,18 @@ LATENCY_MS = 120
 PROCESSES = (1, 2)
 WINDOWS = 8  # of 10 s, each used to the full
 FAULTS = ("503=0.01", "429-rolling=0.01")
+RECONCILED = (10_000, 1_000_000)  # ids
+FILLED = """
+import sys, duckdb
+first, ids = map(int, sys.argv[2:])
+with duckdb.connect(sys.argv[1]) as connection:
+    connection.execute(
+        "insert into crm.contacts (id, updated_at, archived) select ? + i, "
+        "'2025-11-04T12:10:35.352Z', false from range(200, ?) as t(i) where i < ?",
+        [first, ids, ids - ids // 10],
+    )
+"""
+"""Rows of a contacts table, as if they had been synced; in a process of its own, for its memory."""
 SEARCHES_PER_S = 5
 WHOLE_RECORDS = 100_000
 MILLION = 1_000_000
@@ -52,15 +65,17 @@ class Run:
     peak_mb: float
 
 
-def run(command: Sequence[str], environment: dict[str, str] | None = None) -> Run:
-    """Run a command that must succeed."""
+def run(
+    command: Sequence[str], environment: dict[str, str] | None = None, *, exit_code: int = 0
+) -> Run:
+    """Run a command that must end with this code."""
     began = time.perf_counter()
     process = subprocess.Popen(
         command, env=os.environ | (environment or {}), stdout=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode != exit_code:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     seconds = time.perf_counter() - began
     return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
@@ -319,6 +334,28 @@ def _simulated(contacts: int, faults: Sequence[str]) -> Iterator[str]:
         server.wait()
 
 
+def bench_reconcile(console: Console, folder: Path) -> None:
+    """Peak memory of a reconcile at a hundred times the ids, a tenth of which have no row."""
+    table = Table(title="crm reconcile: a tenth of the ids is missing here")
+    for column in ("ids", "seconds", "peak MB", "of the first"):
+        table.add_column(column, justify="right")
+    first = 0.0
+    for ids in RECONCILED:
+        warehouse = str(fresh(folder))
+        with canned(200, 0) as port:
+            sync = (*CRM, "sync", "contacts", "--quiet", "--warehouse", warehouse)
+            run(sync, settings_of(port))
+        run((sys.executable, "-c", FILLED, warehouse, str(FIRST_ID), str(ids)))
+        with canned(ids, 0) as port:
+            command = (*CRM, "reconcile", "contacts", "--quiet", "--warehouse", warehouse)
+            one = run(command, settings_of(port), exit_code=1)
+        first = first or one.peak_mb
+        cells = f"{one.seconds:.1f}", f"{one.peak_mb:.0f}", f"{one.peak_mb / first:.2f}"
+        table.add_row(f"{ids:,}", *cells)
+    table.caption = "target: under 500 MB"
+    console.print(table)
+
+
 def bench_help(console: Console, folder: Path) -> None:  # noqa: ARG001
     """How long `crm --help` takes."""
     seconds = statistics.median(run((*CRM, "--help")).seconds for _ in range(7))
@@ -333,6 +370,7 @@ BENCHES = {
     "full": bench_full,
     "million": bench_million,
     "help": bench_help,
+    "reconcile": bench_reconcile,
 }
 
 

@@ -104,20 +104,39 @@ def test_a_plan_sends_a_handful_of_requests_and_writes_nothing(tmp_path, simulat
 
 
 def test_the_run_takes_what_the_plan_says(tmp_path, simulator):
-    """To the request, once the warehouse knows how many records are archived."""
+    """Once the warehouse knows how many records are archived, and which definitions there are."""
     portal = simulator(contacts=450, calls=120)
     synced(portal, tmp_path / "hubspot.duckdb")
     before = (tmp_path / "hubspot.duckdb").read_bytes()
 
-    plan, done = planned(tmp_path, portal)
+    plan, done = planned(tmp_path, portal, "--full")
 
     assert done.returncode == 0
     assert (tmp_path / "hubspot.duckdb").read_bytes() == before
-    outcome = synced(portal, tmp_path / "hubspot.duckdb")
-    assert sum(row.requests for row in outcome.runs) == plan["together"]["requests"]
+    outcome = synced(portal, tmp_path / "hubspot.duckdb", is_full=True)
+    saved = len(outcome.runs)  # archived definitions, which are known
+    assert sum(row.requests for row in outcome.runs) == plan["together"]["requests"] - saved
     for row in outcome.runs:
         found = plan[row.object_type]
         assert row.requested_ids == found["live"] + found["archived"]
+
+
+def test_a_plan_of_what_has_changed_is_of_no_more_than_that(tmp_path, simulator):
+    """To the request, when nothing of it was read before."""
+    portal = simulator(contacts=450, calls=120)
+    synced(portal, tmp_path / "hubspot.duckdb")
+    for record_id in portal.portal.records["contacts"].live[:230]:
+        portal.portal.update("contacts", record_id, {"firstname": "New"})
+
+    plan, done = planned(tmp_path, portal)
+
+    assert done.returncode == 0
+    outcome = synced(portal, tmp_path / "hubspot.duckdb")
+    assert [row.requests for row in outcome.runs] == [
+        plan[row.object_type]["requests"] for row in outcome.runs
+    ]
+    assert plan["contacts"]["live"] == 230 == outcome.runs[0].requested_ids
+    assert plan["contacts"]["requests"] == 8  # definitions, 2 searches, a count, a list, 3 reads
 
 
 def test_a_plan_that_does_not_fit_into_the_day_ends_with_4(tmp_path, simulator):

@@ -230,17 +230,6 @@ def test_settings_for_half_or_two_sign_ins_end_with_2(settings, words, portal_of
     assert_told_nowhere(portal, tmp_path, line)
 
 
-def test_a_plan_signs_in_as_a_run_does(portal_of, tmp_path):
-    portal = portal_of()
-
-    done = crm("sync", "--plan", cwd=tmp_path, simulator=portal, env=SIGNED_IN)
-
-    assert done.returncode == 0, done.stderr
-    sent = portal.state.statistics.count
-    assert f"{sent} requests were sent to find this out" in " ".join(done.stdout.split())
-    assert_told_nowhere(portal, tmp_path, done.stdout, done.stderr)
-
-
 def test_doctor_says_which_way_it_signed_in(portal_of, tmp_path):
     """And has no day's limit to tell: HubSpot states none for OAuth."""
     portal = portal_of()
