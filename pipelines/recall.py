@@ -29,6 +29,30 @@ def count_rows(warehouse: Warehouse, table: str, *, synced_since: datetime | Non
     return int(found["rows"][0].as_py())
 
 
+def count_landed(warehouse: Warehouse, object_type: str, *, since: datetime) -> tuple[int, int]:
+    """Rows of an object's table that landed at or after a moment, and of how many records."""
+    if not warehouse.has_table(object_type):
+        return 0, 0
+    found = warehouse.query(
+        "select count(*) as rows, count(distinct id) as records "  # noqa: S608  (quoted)
+        f"from crm.{quoted(object_type)} where synced_at >= ?",
+        since,
+    )
+    return int(found["rows"][0].as_py()), int(found["records"][0].as_py())
+
+
+def count_merged(warehouse: Warehouse, object_type: str, *, since: datetime) -> int:
+    """Ids seen at or after a moment to be merged into others, which may have had a row before."""
+    if not warehouse.has_table("id_aliases"):
+        return 0
+    found = warehouse.query(
+        "select count(*) as ids from crm.id_aliases where object_type = ? and seen_at >= ?",
+        object_type,
+        since,
+    )
+    return int(found["ids"][0].as_py())
+
+
 def complete_as_of(warehouse: Warehouse, object_type: str) -> datetime | None:
     """What changed before this moment is in the table; None before the first complete sync."""
     if not warehouse.has_table("runs"):

@@ -155,6 +155,7 @@ class _Run:
                 self._view.begin(counters)
             for fetched in fetch:
                 self._note(fetched)
+                is_done = fetched.step is None
                 if fetched.step is None:
                     self._finish(fetched)
                 elif fetched.chunk is None:
@@ -168,6 +169,8 @@ class _Run:
                         self._make_way()
                 if not fetch.is_next_within(HOLD_S):
                     self._flush()
+                    if not is_done:
+                        self._make_way()
                     self._warehouse.release()  # others may read while we wait for HubSpot
             self._flush()
 
