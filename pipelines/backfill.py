@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -91,6 +91,10 @@ def backfill(
     while True:
         turn_wait_s = _TURN_WAIT_S if outcomes else None
         with Warehouse(path, lock_wait_s=lock_wait_s, turn_wait_s=turn_wait_s, tell=tell) as opened:
+            if outcomes and selection.key(object_type, only) not in opened.state:
+                tell("another crm has done the rest of this backfill")
+                outcomes[-1].failure = None
+                return _together(outcomes)
             job = _job(opened, object_type, selection, tuple(only), is_restart=is_restart)
             outcome = run(
                 settings,
@@ -141,7 +145,7 @@ def _job(
         duplicates=ids.duplicates if ids else 0,
         id_property=selection.id_property,
         lines_of=ids.line_of if ids else None,
-        selection=selection.what,
+        selection=selection.what + (f": only {', '.join(only)}" if only else ""),
     )
 
 
@@ -175,16 +179,19 @@ def _of_table(
     wanted = selection.ids.ids.cast(pl.Int64) if selection.ids else pl.Series([], dtype=pl.Int64)
     table = recall.ids_in(warehouse, object_type, "true")
     is_here = wanted.is_in(table.implode())
+    absent = [str(one) for one in wanted.filter(~is_here)]
+    lines = selection.ids.line_of(absent) if selection.ids else {}
     rows = tuple(
         ErrorRow(
             object_type=object_type,
             stage="discover",
             category=NOT_IN_WAREHOUSE,
-            object_id=str(missing),
+            object_id=record_id,
             message="the table has no such record, so there is nothing to add the property to: "
             "read it with all properties first",
+            context={"lines": [lines[record_id]]},
         )
-        for missing in wanted.filter(~is_here)
+        for record_id in absent
     )
     return (Step(IDS, ids=SortedIds(wanted.filter(is_here).sort())),), rows
 
@@ -201,10 +208,7 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
     return last
 
 
-def cut_off_backfills(state: Mapping[str, object]) -> dict[str, Progress]:
-    """Backfills that are not done, by object type and what tells them apart."""
-    return {
-        key.removeprefix(KEY): Progress.of(saved)  # type: ignore[arg-type]
-        for key, saved in state.items()
-        if key.startswith(KEY)
-    }
+def cut_off_backfills(state: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Backfills that are not done: the id of the last run of each."""
+    saved = (Progress.of(state[key]).cut_off for key in state if key.startswith(KEY))
+    return [str(cut_off.run["run_id"]) for cut_off in saved if cut_off is not None]

@@ -100,7 +100,7 @@ async def changed(
     """
     source = Searching(client, object_type, window.condition(object_type), is_needed=True)
     begun = (ranges_in(after) if after else None) or ((0, None),)
-    greatest = None
+    greatest = expected = None
     try:
         if after is None:
             first = await source.find(0, None)
@@ -113,10 +113,11 @@ async def changed(
             if not ranges:
                 return
             begun = ranges_in(ranges.text() or "") or begun
+            expected = (first.left or 0) - len(first.records)
             if (first.left or 0) >= WORTH_SPLITTING:
                 greatest, _ = await source.greatest()
         async with contextlib.aclosing(
-            in_ranges(Ranges(begun, greatest=greatest), [source])
+            in_ranges(Ranges(begun, greatest=greatest, expected=expected), [source])
         ) as pages:
             async for page in pages:
                 yield page

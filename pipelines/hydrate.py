@@ -87,7 +87,8 @@ class Hydrator:
         tally.fail(self._rows.not_found(answers, others, set(values.missing)))
         return replace(
             batch,
-            page=replace(page, ids=(*values.ids, *values.missing)),
+            # Another page may have another value of the same record.
+            page=replace(page, ids=(*values.ids, *values.missing), is_fresh=False),
             requests=(*tally.requests, *batch.requests),
             errors=(*tally.errors.values(), *batch.errors),
         )

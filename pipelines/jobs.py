@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from pipelines import ledger, recall
+from pipelines import ledger, property_columns, recall
 from pipelines.fetching import Errand
 from pipelines.passes import check
 from pipelines.progress import Counters
-from pipelines.steps import MODIFIED, SWEEP, CutOff, Progress, Step
+from pipelines.steps import LIVE, MODIFIED, SWEEP, CutOff, Progress, Step
 from pipelines.unread import Versions
 from pipelines.warehouse import Warehouse
 
@@ -21,6 +21,8 @@ class Job:
 
     `key`: under which its progress is kept; None: it is not, and a run that is cut off begins
     anew. `is_sync`: when it is done, everything modified before it began is in the table.
+    `is_refresh_due`: then calculated properties are stale. `after_all`: what else is remembered
+    when it is done, by key.
     `only`: these properties are read, and nothing else in the table changes. `errors`: rows of
     `errors` that land with the first chunk. `duplicates`: how many more times ids were given.
     `id_property`: the ids are values of it. `lines_of`: where somebody wrote down these ids.
@@ -39,6 +41,17 @@ class Job:
     id_property: str | None = None
     lines_of: Callable[[Collection[str]], Mapping[str, int]] | None = None
     selection: str | None = None
+
+    @property
+    def is_reading_all(self) -> bool:
+        """Whether it is a sync that reads everything from the first id on."""
+        first = self.steps[0] if self.steps else None
+        return self.is_sync and first is not None and first.name == LIVE and first.after is None
+
+
+def refresh_key(object_type: str) -> str:
+    """Under which the progress of reading stale properties is kept."""
+    return f"refresh {object_type}"
 
 
 def recheck(warehouse: Warehouse, object_type: str, cut_off: CutOff) -> None:
@@ -81,7 +94,7 @@ def errand_of(
     errand = Errand(
         run_id,
         job.steps,
-        known=recall.known_columns(warehouse, object_type),
+        known=property_columns.known_columns(warehouse, object_type),
         defined=in_use,
         counters=counters,
         gap=job.progress.gap,

@@ -11,9 +11,9 @@ from pipelines.hubspot.client import MAX_SEARCH_PAGE, HubSpotClient
 from pipelines.hubspot.wire import ListedRecord
 from pipelines.idpages import IdPage, number_of
 
-LIST_WORKERS: Final = 3
+LIST_WORKERS: Final = 2
 SEARCH_WORKERS: Final = 3
-"""Pages asked for side by side: enough for 5 searches a second at answers of half a second."""
+"""Pages asked for side by side: enough for 5 of each a second, at answers of half a second."""
 LIST_AHEAD: Final = 12
 SEARCH_AHEAD: Final = 240
 """Pages found and not read yet, at which a worker waits. Listing costs what reading costs, so it

@@ -61,9 +61,9 @@ def moment(text: str | None, option: str) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ConfigError(
             f"{option} is {text!r}: it must be a date or a moment such as 2026-11-01 or "
             "2026-11-01T06:30:00Z"
         ) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -7,33 +7,36 @@ from dataclasses import dataclass
 from typing import Final
 
 WORTH_SPLITTING: Final = 1000
-"""Ids that should be left in a range before two share it: each end of a range costs a request."""
+"""Ids that should be left in a range before two share it, at least: each end of a range costs a
+request."""
+SHARES: Final = 30
+"""And at least one in so many of all that are expected."""
 
 _TEXT: Final = re.compile(r"\d{1,19}-\d{0,19}(,\d{1,19}-\d{0,19})*")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class IdRange:
     """Ids from `low` up to `high`, which is not in it; None: up to the last there will ever be.
 
-    `density`: how many of its numbers are ids of records, as far as is known.
+    `left`: about how many records have ids in it; None: nobody knows. `sibling`: the range that
+    it was split from, which has what this one turns out not to have.
     """
 
     low: int
     high: int | None
-    density: float | None = None
+    left: float | None = None
+    found: int = 0
     is_taken: bool = False
-    found: int = 0  # since `begun`
+    sibling: IdRange | None = None
     begun: int = 0
-    emptied: int = 0  # numbers above `high` that turned out to be of no record
-    split_from: IdRange | None = None
 
-    def left(self, greatest: int | None) -> float | None:
-        """About how many ids are left, up to the greatest known; None: nobody knows."""
-        end = self.high if self.high is not None else greatest
-        if end is None or self.density is None:
-            return None
-        return max(end - self.low, 0) * self.density
+    def middle(self, end: int) -> int:
+        """Where about half of what is left lies, if ids go on as close together as so far."""
+        width = end - self.low
+        if self.found and self.left is not None:
+            width = min(width, round(self.left * (self.low - self.begun) / self.found))
+        return self.low + max(width, 2) // 2
 
 
 class Ranges:
@@ -52,17 +55,16 @@ class Ranges:
         greatest: int | None = None,
         expected: int | None = None,
     ) -> None:
-        width = sum((high or greatest or 0) - low for low, high in ranges) + 1
-        density = None if expected is None or width <= 0 else expected / width
-        self._ranges = [IdRange(low, high, density) for low, high in ranges]
+        share = None if expected is None else expected / len(ranges)
+        self._ranges = [IdRange(low, high, share, begun=low) for low, high in ranges]
         self._greatest = greatest
-        self._expected = expected
+        self._worth = max(WORTH_SPLITTING, (expected or 0) // SHARES)
 
     def __bool__(self) -> bool:
         return bool(self._ranges)
 
     def __contains__(self, one: IdRange) -> bool:
-        return any(other is one for other in self._ranges)
+        return one in self._ranges
 
     def text(self) -> str | None:
         """What is left, such as "700-1000,5000-"; None when nothing is."""
@@ -86,7 +88,7 @@ class Ranges:
             if split is None:
                 return None
             one = split
-        one.is_taken, one.found, one.begun = True, 0, one.low
+        one.is_taken = True
         return one
 
     def give_back(self, one: IdRange) -> None:
@@ -103,43 +105,56 @@ class Ranges:
             left: Ids that were left before, where that is known.
         """
         one.found += found
-        if self._expected is not None:
-            self._expected -= found
-        end = one.high if one.high is not None else self._greatest
-        if left is not None and end is not None and end > one.low:
-            one.density = left / (end - one.low)
-        elif low is not None and low > one.begun:
-            one.density = one.found / (low - one.begun + one.emptied)
-        if one.split_from is not None and low is None and not one.found and end is not None:
-            # Ids lie in clumps: where the upper part is empty, the rest may well be.
-            one.split_from.emptied += end - one.begun
-            one.split_from.density = (one.split_from.found + 1) / (
-                one.split_from.low - one.split_from.begun + one.split_from.emptied
-            )
+        if left is not None:
+            self._correct(one, left)
+        one.left = max((one.found if one.left is None else one.left) - found, 0)
         if low is None or (one.high is not None and low >= one.high):
-            self._ranges = [other for other in self._ranges if other is not one]
+            self._correct(one, 0)
+            self._ranges.remove(one)
         else:
             one.low = low
 
+    def _correct(self, one: IdRange, left: float) -> None:
+        """So many are left in fact. What was expected here and is not must be in its sibling.
+
+        Ids lie in clumps: there are small old ones, and new ones with twelve digits.
+        """
+        surplus = (left if one.left is None else one.left) - left
+        one.left = left
+        heir = one.sibling
+        while heir is not None and heir not in self._ranges:
+            heir = heir.sibling
+        if heir is None and surplus > 0:
+            heir = next((other for other in self._ranges if other is not one), None)
+        if heir is not None and heir.left is not None:
+            heir.left = max(heir.left + surplus, 0)
+
     def _split(self, *, is_bounded: bool) -> IdRange | None:
         largest = max(self._ranges, key=self._left, default=None)
-        if largest is None or self._left(largest) < WORTH_SPLITTING:
+        if largest is None or self._left(largest) < self._worth:
             return None
-        end = self._greatest + 1 if largest.high is None and self._greatest else largest.high
-        middle = largest.low + ((end or 0) - largest.low) // 2
-        position = next(i for i, one in enumerate(self._ranges, 1) if one is largest)
-        upper = IdRange(middle, largest.high, largest.density, split_from=largest)
+        end = self._end(largest) or 0
+        middle = largest.middle(end)
+        position = self._ranges.index(largest) + 1
+        half = None if largest.left is None else largest.left / 2
+        upper = IdRange(middle, largest.high, half, sibling=largest, begun=middle)
         if is_bounded and upper.high is None:
             # What is newer than all that is known stays with the list, which knows it at once.
             upper.high = end
-            self._ranges.insert(position, IdRange(end or 0, None))
+            self._ranges.insert(position, IdRange(end, None, 0, begun=end))
         self._ranges.insert(position, upper)
-        largest.high = middle
+        largest.high, largest.left = middle, half
         return upper
 
     def _left(self, one: IdRange) -> float:
-        left = one.left(self._greatest) or 0.0
-        return left if self._expected is None else min(left, self._expected)
+        """About how many are left, as far as they can be shared."""
+        end = self._end(one)
+        return 0 if end is None else min(one.left or 0, (end - one.low) / 2)
+
+    def _end(self, one: IdRange) -> int | None:
+        if one.high is not None or self._greatest is None:
+            return one.high
+        return self._greatest + 1
 
 
 def ranges_in(text: str) -> tuple[tuple[int, int | None], ...] | None:

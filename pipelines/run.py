@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines import ledger, recall
+from pipelines import ledger, property_columns, recall
 from pipelines.errors import CrmError, IncompleteError, MadeWay, WarehouseError
 from pipelines.fetching import Fetched, Fetcher
-from pipelines.jobs import Job, begin_of, errand_of
+from pipelines.jobs import Job, begin_of, errand_of, refresh_key
 from pipelines.landing import Chunk, Landing, together
 from pipelines.ledger import RunRow
 from pipelines.outcome import COMPLETE, Outcome, status_of, unexpected
@@ -119,8 +119,10 @@ class _Run:
         self._passes: dict[str, Pass] = {}
         self._was_empty = {name: recall.count_rows(warehouse, name) == 0 for name in jobs}
         # Now, for later the file may be locked, and a chunk in hand would be lost.
-        self._in_use = {name: recall.columns_in_use(warehouse, name) for name in jobs}
-        self._table_columns = {name: recall.table_columns(warehouse, name) for name in jobs}
+        self._in_use = {name: property_columns.columns_in_use(warehouse, name) for name in jobs}
+        self._table_columns = {
+            name: property_columns.table_columns(warehouse, name) for name in jobs
+        }
         self._fetcher = Fetcher(
             settings,
             errands={
@@ -262,7 +264,7 @@ class _Run:
         )
         if not is_append:
             made = [
-                recall.with_other_columns(
+                property_columns.with_other_columns(
                     self._warehouse, item, self._table_columns[name], is_part=job.only is not None
                 )
                 if item.table == name
@@ -274,7 +276,7 @@ class _Run:
             passing.take(part)
             self.outcome.archived += part.archived
         expected = passing.expected() if chunk.after is None else None
-        state = self._state(job, self._position(fetched, step, chunk.after, expected))
+        state = self._state(fetched, self._position(fetched, step, chunk.after, expected))
         return _Ready(name, [*landings, *made], state, chunk.rows, expected, on_disk)
 
     def _position(
@@ -299,18 +301,35 @@ class _Run:
     def _stale(self, reading: Reading) -> tuple[str, ...]:
         """Properties to be read of every row once this run is done."""
         job = self._jobs[reading.object_type]
-        if not job.is_sync or not self._table_columns[reading.object_type]:
+        if not job.is_sync:
+            return job.progress.stale
+        if job.is_reading_all:
             return ()
-        found = {*job.progress.stale, *reading.stale(self._in_use[reading.object_type])}
-        if job.is_refresh_due:
-            found.update(reading.calculated())
+        found = {*job.progress.stale, *self._newly_stale(reading)}
         return tuple(sorted(found.intersection(reading.properties)))
 
-    @staticmethod
-    def _state(job: Job, progress: Progress | None) -> dict[str, Any]:
-        if job.key is None:
-            return {}
-        return {job.key: progress.saved() if progress else None}
+    def _newly_stale(self, reading: Reading) -> set[str]:
+        job = self._jobs[reading.object_type]
+        if not self._table_columns[reading.object_type]:
+            return set()
+        calculated = reading.calculated() if job.is_refresh_due else ()
+        return {*reading.stale(self._in_use[reading.object_type]), *calculated}
+
+    def _state(self, fetched: Fetched, progress: Progress | None) -> dict[str, Any]:
+        """What is remembered of a job; None: nothing any more."""
+        name = fetched.reading.object_type
+        job, stale = self._jobs[name], self._newly_stale(fetched.reading)
+        state: dict[str, Any] = {}
+        if stale:
+            # A refresh that was cut off has not read these, or into other columns.
+            state[refresh_key(name)] = None
+        if stale and not job.is_sync:
+            of_sync = Progress.of(self._warehouse.state.get(name))
+            both = tuple(sorted({*of_sync.stale, *stale}))
+            state[name] = replace(of_sync, stale=both).saved()
+        if job.key is not None:
+            state[job.key] = progress.saved() if progress else None
+        return state
 
     def _with_first_seen(self, errors: pa.Table) -> pa.Table:
         try:
@@ -325,7 +344,9 @@ class _Run:
         self._begun.add(name)
         self._notes += reading.changed_columns()
         row = self._rows[name]
-        landings = recall.changed_definitions(self._warehouse, reading, self._jobs[name].only)
+        landings = property_columns.changed_definitions(
+            self._warehouse, reading, self._jobs[name].only
+        )
         if self._jobs[name].errors:
             rows = ledger.errors_table(
                 self._jobs[name].errors, run_id=row.run_id, seen_at=row.started_at
@@ -379,12 +400,14 @@ class _Run:
                 cursor=fetched.opened_at,
                 gap=gap,
                 sweep=fetched.sweep,
-                refreshed_at=row.started_at if job.is_refresh_due else job.progress.refreshed_at,
+                refreshed_at=row.started_at
+                if job.is_refresh_due or job.is_reading_all
+                else job.progress.refreshed_at,
                 stale=self._stale(fetched.reading),
                 cut_off=None,
             )
         first = [] if name in self._begun else self._first(fetched)[:-1]
-        state = self._state(job, progress)
+        state = self._state(fetched, progress)
         state |= {key: one.saved() for key, one in job.after_all.items()}
         self._held.append(_Ready(name, [*first, self._runs_landing([row])], state, 0))
 

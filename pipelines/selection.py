@@ -102,7 +102,9 @@ def id_range(low: int | None, high: int | None) -> Selection:
         ConfigError: There can be none.
     """
     first, last = low or 0, _GREATEST if high is None else high
-    if first < 0 or last < first:
+    if first < 0 or last < 0:
+        raise ConfigError(f"--from-id {first} --to-id {last}: ids are whole numbers from 1 on")
+    if last < first:
         raise ConfigError(f"--from-id {first} --to-id {last} leaves no id: swap them")
     end = None if high is None or high >= _GREATEST else high + 1
     steps = (Step(LIVE, low=first, high=end), Step(ARCHIVED, low=first, high=end))

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.backfill import cut_off_backfills
 from pipelines.reader import Reader
 from pipelines.rows import Rows
 from pipelines.settings import OBJECT_TYPES
 from pipelines.steps import Progress
-from pipelines.warehouse import is_package_pending
+from pipelines.workfolder import is_package_pending
 
 _MINUTE = "%Y-%m-%d %H:%M"
 _RUNS = f"""
@@ -23,6 +24,12 @@ _FRESHNESS = f"""
 select object_type as object, last_status, strftime(complete_as_of, '{_MINUTE}') as complete_as_of,
     minutes_behind
 from analytics.sync_freshness order by object_type
+"""
+_CUT_OFF = f"""
+select object_type as object, cursor_from as records, strftime(started_at, '{_MINUTE}') as started,
+    requested_ids as asked,
+    'run the same command again, or with --restart to begin anew' as "to go on"
+from crm.runs where run_id in (select unnest(?::varchar[])) order by started_at
 """
 _ERRORS = f"""
 select object_type as object, stage, category, property, count(*) as errors,
@@ -60,6 +67,8 @@ def status_of(path: Path, *, lock_wait_s: float) -> list[Rows]:
             if reader.has_table(schema, needs)
         ]
         state = reader.saved_state()
+        if cut_off := cut_off_backfills(state):
+            tables.append(reader.rows("Backfills that were cut off", _CUT_OFF, cut_off))
     return [*tables, _next_run(path, state)]
 
 

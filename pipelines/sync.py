@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pipelines import recall
 from pipelines.errors import IncompleteError
 from pipelines.idpages import IdSequence, SortedIds
-from pipelines.jobs import Job, recheck
+from pipelines.jobs import Job, recheck, refresh_key
 from pipelines.outcome import Outcome
 from pipelines.progress import View
 from pipelines.run import run
 from pipelines.settings import Settings
-from pipelines.steps import IDS, LIVE, Progress, Step, steps_of
+from pipelines.steps import IDS, Progress, Step, steps_of
 from pipelines.stream import Bounds
 from pipelines.warehouse import Warehouse
 
@@ -100,8 +100,10 @@ def _refresh(
 
 
 def _refresh_job(warehouse: Warehouse, object_type: str, progress: Progress) -> Job:
-    key = f"refresh {object_type} {' '.join(progress.stale)}"
+    key = refresh_key(object_type)
     here = Progress.of(warehouse.state.get(key))
+    if here.stale != progress.stale:
+        here = Progress(stale=progress.stale)
     after = here.cut_off.after if here.cut_off else None
     is_landed = here.cut_off is not None and after is None
     ids = SortedIds(recall.ids_in(warehouse, object_type))
@@ -143,15 +145,9 @@ def sync_job(
         since=since,
     )
     hours = settings.refresh_calculated_hours
-    is_reading_all = steps[0].name == LIVE and steps[0].after is None
     last = progress.refreshed_at
     is_due = hours is not None and (
         last is None or datetime.now(UTC) - last >= timedelta(hours=hours)
     )
-    return Job(
-        steps,
-        progress,
-        key=object_type,
-        is_sync=True,
-        is_refresh_due=is_due and not is_reading_all,
-    )
+    job = Job(steps, progress, key=object_type, is_sync=True)
+    return replace(job, is_refresh_due=is_due and not job.is_reading_all)

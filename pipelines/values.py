@@ -28,7 +28,7 @@ class Values:
 
     Args:
         id_property: What they are values of; HubSpot compares them without case.
-        values: Distinct, also when case does not count.
+        values: Distinct; some may be the same when case does not count.
     """
 
     def __init__(self, id_property: str, values: Sequence[str]) -> None:
@@ -37,7 +37,9 @@ class Values:
         if id_property == "email":
             self.properties.append(OTHER_ADDRESSES)
         self._ids: dict[str, str | None] = dict.fromkeys(values)
-        self._spelled = {value.lower(): value for value in values}
+        self._spelled: dict[str, list[str]] = {}
+        for value in values:
+            self._spelled.setdefault(value.lower(), []).append(value)
         self._unmatched: set[str] = set()
 
     @property
@@ -62,8 +64,8 @@ class Values:
         for record in records:
             record_id, matched = str(record.id), False
             for value in self._of(record):
-                if value in self._spelled:
-                    self._ids[self._spelled[value]] = record_id
+                for spelled in self._spelled.get(value, ()):
+                    self._ids[spelled] = record_id
                     matched = True
             if not matched and len(asked) == 1 and len(records) == 1:
                 self._ids[asked[0]] = record_id

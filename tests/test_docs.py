@@ -139,9 +139,10 @@ def test_every_line_that_calls_crm_is_one_that_crm_takes(arguments: list[str]):
         check_name(given["warehouse"])
 
 
-def test_every_option_of_sync_is_explained():
-    """The command people schedule: nothing about it may be found out by accident."""
-    options = {option for param in COMMANDS["sync"].params for option in param.opts}
+@pytest.mark.parametrize("name", ["sync", "backfill"])
+def test_every_option_is_explained(name: str):
+    """Of the commands that read for hours nothing may be found out by accident."""
+    options = {option for param in COMMANDS[name].params for option in param.opts}
 
     assert {
         option for option in options if option.startswith("--") and option not in README
@@ -374,6 +375,7 @@ def test_readme_has_the_defaults_of_the_code():
         settings.DEFAULT_SEARCH_REQUESTS_PER_S
     )
     assert defaults["sources.hubspot.daily_reserve_pct"] == str(settings.DEFAULT_DAILY_RESERVE_PCT)
+    assert defaults["sources.hubspot.overlap_minutes"] == str(settings.DEFAULT_OVERLAP_MINUTES)
     assert f"{DEFAULT_REQUESTS_PER_10S} until" in defaults["sources.hubspot.requests_per_10s"]
     assert defaults["destination.duckdb.credentials"] == settings.DEFAULT_WAREHOUSE
 
@@ -416,6 +418,7 @@ def test_config_toml_shows_the_defaults_of_the_code():
     assert shown["sources.hubspot.requests_per_10s"] == DEFAULT_REQUESTS_PER_10S
     assert shown["sources.hubspot.search_requests_per_s"] == settings.DEFAULT_SEARCH_REQUESTS_PER_S
     assert shown["sources.hubspot.daily_reserve_pct"] == settings.DEFAULT_DAILY_RESERVE_PCT
+    assert shown["sources.hubspot.overlap_minutes"] == settings.DEFAULT_OVERLAP_MINUTES
     assert shown["sources.hubspot.contacts.properties"] == ["*"]
     assert shown["destination.duckdb.credentials"] == settings.DEFAULT_WAREHOUSE
     assert shown["runtime.dlthub_telemetry"] is False

@@ -117,6 +117,27 @@ def shuffled(answer: Answer, _: Call, rng: Random) -> Answer | None:
     return answer
 
 
+# Of the list
+
+
+def merged_listed(answer: Answer, call: Call, _: Random) -> Answer | None:
+    """Ids that were merged away stand among the others, in order; each answers under another."""
+    records, results = call.records, answer.body["results"]
+    if call.is_archived or not results:
+        return None
+    first, last = int(results[0]["id"]), int(results[-1]["id"])
+    old_ids = [
+        old
+        for old, current in records.aliases.items()
+        if first < old < last and records.get(current) is not None
+    ]
+    if not old_ids:
+        return None
+    listed = [{**results[0], "id": str(old), "properties": {}} for old in old_ids]
+    ordered = sorted([*results, *listed], key=lambda one: int(one["id"]))
+    return Answer({**answer.body, "results": ordered}, answer.status)
+
+
 # Of any endpoint
 
 

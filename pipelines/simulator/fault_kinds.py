@@ -204,6 +204,13 @@ def _batches() -> dict[str, Kind]:
 
 def _properties() -> dict[str, Kind]:
     return {
+        "merged-listed": Kind(
+            what="lists with ids that were merged away, beside those of the records they are now",
+            share=1.0,
+            hits=ALWAYS,
+            endpoints=frozenset({"list"}),
+            change=change.merged_listed,
+        ),
         "extra-keys": Kind(what="unknown keys at every level", change=change.extra_keys),
         "listed-not-returned": Kind(
             what="a property in the definitions that no record has",

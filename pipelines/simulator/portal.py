@@ -141,6 +141,20 @@ class Portal:
         """Archive a live record."""
         self.records[object_type].archive(self._live(object_type, record_id), self._moment(at))
 
+    def restore(self, object_type: str, record_id: int, *, at: datetime | None = None) -> None:
+        """Make an archived record a live one again; it counts as modified then.
+
+        Raises:
+            KeyError: The portal has no such archived record.
+        """
+        records = self.records[object_type]
+        record = records.get(record_id, archived=True)
+        if record is None:
+            raise KeyError(f"no archived record {record_id} in {object_type}")
+        records.remove(record)
+        record.archived_ms, record.updated_ms = None, self._moment(at)
+        records.add(record)
+
     def delete(self, object_type: str, record_id: int) -> None:
         """Delete a record for good, live or archived, as a privacy request does."""
         records = self.records[object_type]

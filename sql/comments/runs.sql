@@ -3,7 +3,7 @@ comment on table crm.runs is
 comment on column crm.runs.run_id is
 'When the run began, some letters, and the object type; the key.';
 comment on column crm.runs.command is
-'The command that ran: sync, refresh, backfill, retry, reconcile, or source for the dlt source alone.';
+'What ran: sync, refresh (by a sync, of some columns), backfill, retry, reconcile, or source.';
 comment on column crm.runs.object_type is
 'contacts or calls.';
 comment on column crm.runs.started_at is
@@ -33,7 +33,7 @@ comment on column crm.runs.rate_limited is
 comment on column crm.runs.search_lag_s is
 'How late search showed a record, in seconds, at least; null where none was late.';
 comment on column crm.runs.as_of is
-'Once the run is complete, everything HubSpot had at this moment is in the table. UTC.';
+'When it began: once a sync is complete, all that HubSpot had then is in the table. UTC.';
 comment on column crm.runs.cursor_from is
 'Where the run began: a moment of modification, the ids that were left, or what was selected.';
 comment on column crm.runs.cursor_to is

@@ -29,23 +29,51 @@ class Door:
         self._application = application
         self._open = threading.Event()
         self._left: float = float("inf")
+        self._archived: bool | None = None
+        self._id: bytes | None = None
+        self.is_knocked_at = threading.Event()
+        """Set while somebody waits before it."""
 
-    def close_after(self, batch_reads: int) -> None:
-        """Let so many more through."""
+    def close_after(self, batch_reads: int, *, archived: bool | None = None) -> None:
+        """Let so many more through; with `archived` only those of archived or of live records."""
         self._open.clear()
-        self._left = batch_reads
+        self.is_knocked_at.clear()
+        self._left, self._archived = batch_reads, archived
+
+    def close_to(self, record_id: int) -> None:
+        """Let every batch/read through but those that ask for this record."""
+        self._open.clear()
+        self.is_knocked_at.clear()
+        self._id = b'"%d"' % record_id
 
     def open(self) -> None:
         """Let everything through, what waits too."""
-        self._left = float("inf")
+        self._left, self._id = float("inf"), None
         self._open.set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["path"].endswith("/batch/read"):
-            self._left -= 1
-            if self._left < 0:
+            first = await receive()
+            if self._is_closed_to(scope, first.get("body", b"")):
+                self.is_knocked_at.set()
                 await asyncio.to_thread(self._open.wait)
+            receive = _again(first, receive)
         await self._application(scope, receive, send)
+
+    def _is_closed_to(self, scope: Any, body: bytes) -> bool:
+        if self._archived in (None, b"archived=true" in scope["query_string"]):
+            self._left -= 1
+        return self._left < 0 or (self._id is not None and self._id in body)
+
+
+def _again(first: Any, receive: Any) -> Any:
+    """What a request sends, beginning with what was taken from it."""
+    messages = [first]
+
+    async def message() -> Any:
+        return messages.pop() if messages else await receive()
+
+    return message
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from pipelines.errors import Interrupted
 from pipelines.outcome import Outcome
 from pipelines.progress import Silent
 from pipelines.settings import OBJECT_TYPES, Settings
@@ -26,6 +27,7 @@ from pipelines.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
 CRM = (sys.executable, "-m", "pipelines.cli")
 HERE = Path(__file__).parent
@@ -104,6 +106,41 @@ def wait_until(holds: Callable[[], object], *, what: str, within_s: float = 60.0
     while not holds():
         assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
         pause.wait(0.002)
+
+
+def packages_landed(path: Path) -> frozenset[str]:
+    """Load packages of runs at work now, or of the last one, that are in the warehouse."""
+    work = path.with_name(path.name + ".work")
+    return frozenset(package.name for package in work.glob("dlt/*/load/loaded/*"))
+
+
+def cut_off(running: Any, path: Path, run: Callable[[threading.Event], object]) -> None:
+    """Have a run stop in the middle, as Ctrl-C does, once something of it has landed.
+
+    Args:
+        running: Its door is closed to something that the run will ask for last.
+        path: The warehouse.
+        run: Gets the event that stops it.
+    """
+    stop, failures = threading.Event(), []
+
+    def until_stopped() -> None:
+        try:
+            run(stop)
+        except Interrupted as failure:
+            failures.append(failure)
+
+    before = packages_landed(path)
+    thread = threading.Thread(target=until_stopped)
+    thread.start()
+    try:
+        assert running.door.is_knocked_at.wait(TIMEOUT_S)
+        wait_until(lambda: packages_landed(path) - before, what="a chunk has landed")
+    finally:
+        stop.set()
+        thread.join()
+        running.door.open()
+    assert failures
 
 
 def is_listening(host: str, port: int) -> bool:
@@ -185,6 +222,8 @@ def synced(
     object_types: tuple[str, ...] = OBJECT_TYPES,
     *,
     is_full: bool = False,
+    since: datetime | None = None,
+    stop: threading.Event | None = None,
     lock_wait_s: float = 10.0,
     bounds: Bounds = Bounds(),
     **settings: Any,
@@ -198,8 +237,9 @@ def synced(
                 warehouse,
                 object_types,
                 view=Silent(),
-                stop=threading.Event(),
+                stop=stop or threading.Event(),
                 is_full=is_full,
+                since=since,
                 bounds=bounds,
             )
     finally:

@@ -494,6 +494,23 @@ def test_a_property_may_be_returned_and_never_listed(connect):
 # ---------------------------------------------------------------- merges
 
 
+def test_merged_away_ids_may_be_listed_beside_the_others(connect):
+    """Old and new ids of a merge in one batch, and those of a chain of merges."""
+    portal = Portal.build(contacts=60, calls=0, seed=1)
+    one, two, three, *_ = (i for i in portal.records["contacts"].live[5:] if i != 512)
+    middle = portal.merge(one, two, keep_primary_id=True)
+    portal.merge(middle, three, keep_primary_id=True)
+    _, http = connect("merged-listed", portal=portal)
+
+    ids = [int(r["id"]) for r in http.get(CONTACTS, params={"limit": "100"}).json()["results"]]
+    found = batch(http, [str(i) for i in ids]).json()
+
+    assert {one, two, three} <= set(ids)
+    assert ids == sorted(ids)
+    assert {two, three}.isdisjoint(int(r["id"]) for r in found["results"])
+    assert "errors" not in found
+
+
 @pytest.mark.parametrize("keep_primary_id", [False, True])
 def test_old_and_new_ids_of_a_chain_of_merges_answer_with_one_record(connect, keep_primary_id):
     portal = Portal.build(contacts=20, calls=0, seed=1)
