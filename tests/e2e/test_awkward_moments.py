@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 
 import pytest
-from harness import rows, settings_for, wait_until
+from harness import rows, settings_for, synced, wait_until
 
 from pipelines.backfill import backfill
 from pipelines.progress import Silent
 from pipelines.selection import everything, in_file
+from pipelines.simulator.variants import Variants
 from pipelines.stream import Bounds
 from pipelines.warehouse import Warehouse
 
@@ -65,7 +66,7 @@ def test_two_addresses_of_each_contact_take_no_room_for_ever(simulator, path, tm
 
 
 def test_a_backfill_makes_way_however_small_its_chunks_are(simulator, path):
-    """On a slow portal each is of what came in its time, and lands when nothing comes for a while."""
+    """On a slow portal each is of what came in its time, and lands when nothing more comes."""
     running = simulator(contacts=300, calls=0)
     slow = Bounds(at_risk_records=100, chunk_records=12_000, chunk_seconds=0.0)
     remarks: list[str] = []
@@ -96,3 +97,20 @@ def test_a_backfill_makes_way_however_small_its_chunks_are(simulator, path):
         ("complete", 1), ("interrupted", 1)
     ]  # fmt: skip
     assert rows(path, "select count(*) from crm.contacts")[0][0] > 200
+
+
+def test_a_record_archived_after_a_first_sync_that_search_did_not_count_is_found(simulator, path):
+    """One record more in the table than search counts, then one less in HubSpot than before."""
+    running = simulator(contacts=450, calls=0, variants=Variants(search_index_lag_s=30))
+    portal = running.portal
+    for one in portal.records["contacts"].live[:200]:
+        portal.archive("contacts", one)
+    portal.create("contacts", {"firstname": "Late"})
+    synced(running, path, ("contacts",))
+
+    portal.advance(3600)
+    last = portal.records["contacts"].live[-2]
+    portal.archive("contacts", last)
+    synced(running, path, ("contacts",))
+
+    assert rows(path, "select archived from crm.contacts where id = ?", last) == [(True,)]
