@@ -113,8 +113,8 @@ def versions(
     return found.cast(VERSIONS)
 
 
-def retire_merged(warehouse: Warehouse, object_type: str, *, since: datetime) -> None:
-    """Delete the rows of records that were merged into others, as was seen since then.
+def retire_merged(warehouse: Warehouse, object_type: str) -> None:
+    """Delete the rows of records that were merged into others, as was seen later.
 
     A row that was read later than that is that of a record again.
     """
@@ -122,10 +122,8 @@ def retire_merged(warehouse: Warehouse, object_type: str, *, since: datetime) ->
         return
     warehouse.execute(
         f"delete from crm.{quoted(object_type)} as r using crm.id_aliases as a "  # noqa: S608  (quoted)
-        "where a.object_type = ? and a.old_id = r.id "
-        "and a.seen_at >= ? and r.synced_at < a.seen_at",
+        "where a.object_type = ? and a.old_id = r.id and r.synced_at < a.seen_at",
         object_type,
-        since,
     )
 
 

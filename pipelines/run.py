@@ -372,7 +372,7 @@ class _Run:
     def _count_live(self, object_type: str) -> int:
         """Rows of live records, once everything modified has landed."""
         self._flush(object_type)
-        recall.retire_merged(self._warehouse, object_type, since=self._rows[object_type].started_at)
+        recall.retire_merged(self._warehouse, object_type)
         return recall.count_live(self._warehouse, object_type)
 
     def _finish(self, fetched: Fetched) -> None:
@@ -386,7 +386,7 @@ class _Run:
         before = job.progress.cut_off
         since = before.began_at if before else row.started_at
         recall.resolve_errors(self._warehouse, name, since=since, now=now, only=job.only)
-        recall.retire_merged(self._warehouse, name, since=since)
+        recall.retire_merged(self._warehouse, name)
         row.status, row.finished_at = COMPLETE, now
         progress = None
         if job.is_sync:
