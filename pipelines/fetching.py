@@ -49,6 +49,8 @@ CONNECTIONS: Final = CONCURRENCY + LIST_WORKERS + SEARCH_WORKERS
 CLOCK_S: Final = 0.999
 """HubSpot's clock is told in whole seconds: what it shows may be so much behind."""
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -58,7 +60,8 @@ class Fetched:
     how many live records the table has is to be told; at last neither of them.
 
     `opened_at`: when the run began, by HubSpot's clock. `live_total`: how many live records
-    HubSpot counts. `search_lag_s`: how late search showed a record, as far as is known.
+    HubSpot counts, at a sweep only of those created before that. `search_lag_s`: how late search
+    showed a record, as far as is known.
     """
 
     reading: Reading
@@ -318,7 +321,9 @@ class _ObjectFetch:
         when the table has as many live records as HubSpot, none of them can be archived.
         """
         here = await self._room.told()
-        total = (await self._client.search(self._object_type, {"limit": 1})).total
+        # Those created since the run began are not in the table yet.
+        there = Window(_EPOCH, self._opened_at, is_created=True).condition(self._object_type)
+        _, total = await Searching(self._client, self._object_type, there).greatest()
         self.live_total = total
         if total - here == self.errand.gap:
             after = ranges_in(self.sweep or "") or ((0, None),)

@@ -127,12 +127,16 @@ def retire_merged(warehouse: Warehouse, object_type: str) -> None:
     )
 
 
-def count_live(warehouse: Warehouse, object_type: str) -> int:
-    """Rows of live records; 0 without a table."""
+def count_live(warehouse: Warehouse, object_type: str, *, created_until: datetime) -> int:
+    """Rows of live records that there were at a moment; 0 without a table."""
     if not warehouse.has_table(object_type):
         return 0
-    sql = f"select count(*) as rows from crm.{quoted(object_type)} where not archived"  # noqa: S608  (quoted)
-    return int(warehouse.query(sql)["rows"][0].as_py())
+    found = warehouse.query(
+        f"select count(*) as rows from crm.{quoted(object_type)} "  # noqa: S608  (quoted)
+        "where not archived and (created_at is null or created_at <= ?)",
+        created_until,
+    )
+    return int(found["rows"][0].as_py())
 
 
 def ids_in(

@@ -159,7 +159,7 @@ class _Run:
                 if fetched.step is None:
                     self._finish(fetched)
                 elif fetched.chunk is None:
-                    fetch.tell(self._count_live(fetched.reading.object_type))
+                    fetch.tell(self._count_live(fetched))
                 else:
                     on_disk = partial(fetch.taken, fetched.chunk.read)
                     self._held.append(self._ready(fetched, fetched.step, fetched.chunk, on_disk))
@@ -369,11 +369,12 @@ class _Run:
         self._rows[name].note(fetched.usage)
         self.outcome.limit_share = fetched.limit_share
 
-    def _count_live(self, object_type: str) -> int:
+    def _count_live(self, fetched: Fetched) -> int:
         """Rows of live records, once everything modified has landed."""
+        object_type = fetched.reading.object_type
         self._flush(object_type)
         recall.retire_merged(self._warehouse, object_type)
-        return recall.count_live(self._warehouse, object_type)
+        return recall.count_live(self._warehouse, object_type, created_until=fetched.opened_at)
 
     def _finish(self, fetched: Fetched) -> None:
         """An object type is done: sums, resolved errors, and where the next run begins."""
@@ -413,7 +414,8 @@ class _Run:
         name = fetched.reading.object_type
         if fetched.live_total is None:
             return None
-        gap = fetched.live_total - recall.count_live(self._warehouse, name)
+        here = recall.count_live(self._warehouse, name, created_until=fetched.opened_at)
+        gap = fetched.live_total - here
         # The list shows what search has not counted yet: one more here would hide one archived.
         is_sure = gap == 0 or all(
             step.name not in (LIVE, ARCHIVED) for step in self._jobs[name].steps

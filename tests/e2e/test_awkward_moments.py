@@ -114,3 +114,29 @@ def test_a_record_archived_after_a_first_sync_that_search_did_not_count_is_found
     synced(running, path, ("contacts",))
 
     assert rows(path, "select archived from crm.contacts where id = ?", last) == [(True,)]
+
+
+def test_a_record_created_in_mid_run_has_no_archived_ones_listed_for_it(simulator, path):
+    """Search counts it already and the table has it with the next run: nobody was archived."""
+    running = simulator(contacts=450, calls=0)
+    portal = running.portal
+    for one in portal.records["contacts"].live[:200]:
+        portal.archive("contacts", one)
+    synced(running, path, ("contacts",))
+    portal.advance(3600)
+    portal.update("contacts", portal.records["contacts"].live[0], {"firstname": "Changed"})
+    before = len(running.statistics.arrivals)
+
+    running.door.close_after(0)
+    run = threading.Thread(target=synced, args=(running, path, ("contacts",)))
+    run.start()
+    assert running.door.is_knocked_at.wait(60)
+    portal.advance(60)
+    portal.create("contacts", {"firstname": "New"})
+    running.door.open()
+    run.join()
+    synced(running, path, ("contacts",))
+
+    lists = [one for one in running.statistics.arrivals[before:] if one.endpoint == "list"]
+    assert len(lists) == 2
+    assert rows(path, "select count(*) from crm.contacts where firstname = 'New'") == [(1,)]
