@@ -116,6 +116,7 @@ class _Run:
         self._counters = {name: Counters(name) for name in jobs}
         self._begun: set[str] = set()
         self._held: list[_Ready] = []
+        self._has_landed = False  # something, and with it where to go on
         self._passes: dict[str, Pass] = {}
         self._was_empty = {name: recall.count_rows(warehouse, name) == 0 for name in jobs}
         # Now, for later the file may be locked, and a chunk in hand would be lost.
@@ -214,6 +215,7 @@ class _Run:
             ready.landings.clear()
         if landings:
             self._warehouse.land(landings, state=state, on_disk=partial(_tell, held))
+            self._has_landed = True
         else:
             _tell(held)
         for position, ready in enumerate(held):
@@ -238,7 +240,7 @@ class _Run:
                 self.outcome.failure = exc
 
     def _make_way(self) -> None:
-        if self.makes_way and self._warehouse.is_wanted():
+        if self.makes_way and self._has_landed and self._warehouse.is_wanted():
             raise MadeWay("another crm wants the warehouse: going on after it")
 
     def _ready(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 import pytest
 from harness import rows, settings_for, synced, wait_until
 
 from pipelines.backfill import backfill
 from pipelines.progress import Silent
-from pipelines.selection import everything, in_file
+from pipelines.selection import everything, in_file, window
 from pipelines.simulator.variants import Variants
 from pipelines.stream import Bounds
 from pipelines.warehouse import Warehouse
@@ -97,6 +98,39 @@ def test_a_backfill_makes_way_however_small_its_chunks_are(simulator, path):
         ("complete", 1), ("interrupted", 1)
     ]  # fmt: skip
     assert rows(path, "select count(*) from crm.contacts")[0][0] > 200
+
+
+def test_a_backfill_makes_no_way_before_it_has_something_to_go_on_from(simulator, path):
+    """Nothing of the window is live: what has landed by then is nothing, and says nothing."""
+    running = simulator(contacts=300, calls=0)
+    portal = running.portal
+    portal.advance(3600)
+    since = portal.now - timedelta(minutes=1)
+    archived = portal.records["contacts"].live[:10]
+    for one in archived:
+        portal.update("contacts", one, {"firstname": "Changed"})
+        portal.archive("contacts", one)
+    remarks: list[str] = []
+
+    def take_a_turn() -> None:
+        with Warehouse(path, lock_wait_s=60.0, tell=remarks.append):
+            pass
+
+    running.door.close_after(0)
+    selection = window(since, None, is_created=False)
+    first = threading.Thread(target=filled, args=(running, path, selection))
+    first.start()
+    wait_until(path.exists, what="the backfill has the warehouse")
+    second = threading.Thread(target=take_a_turn)
+    second.start()
+    wait_until(lambda: remarks, what="the other waits")
+    assert running.door.is_knocked_at.wait(60)
+    second.join(2)  # it has no turn yet
+    running.door.open()
+    first.join()
+    second.join()
+
+    assert rows(path, "select count(*) from crm.contacts where archived") == [(len(archived),)]
 
 
 def test_a_record_archived_after_a_first_sync_that_search_did_not_count_is_found(simulator, path):
