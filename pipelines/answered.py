@@ -104,10 +104,13 @@ class Rows:
     ) -> list[ErrorRow]:
         """Ids that are nowhere, in HubSpot's own words where it has any.
 
+        A record that is not among the live ones may be archived, and the other way round. So
+        an id that only some of the answers name is none that HubSpot says it does not have.
+
         Args:
             answers: To what was asked of the live records, or of the archived ones.
             others: To what was asked of the others; while they are not finished, nothing
-                that was said of the first is the last word.
+                is the last word.
             missing: Ids that were in none of them.
         """
         last = next((one for one in (*others[-1:], *answers[-1:]) if is_unfinished(one)), None)
@@ -122,7 +125,8 @@ class Rows:
             correlation_id=last.correlation_id if last else None,
             is_retryable=True,
         )
-        said = {} if others and is_unfinished(others[-1]) else named_ids(answers)
+        known = {} if others and is_unfinished(others[-1]) else named_ids(others)
+        said = {one: what for one, what in named_ids(answers).items() if one in known}
         return [
             replace(_explained(unexplained, *said[object_id]), object_id=object_id)
             if object_id in said

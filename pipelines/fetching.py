@@ -373,6 +373,8 @@ class _ObjectFetch:
                 batch = await self._hydrator.read(page, archived=archived)
             else:
                 batch = await self._hydrator.read_by(name, page)
+                # Two values may be of one record, for which nobody gives back more than its own.
+                self._room.give(len(page.ids) - len(batch.page.ids))
             self._counters.read += len(page.ids)
             return batch
 

@@ -80,11 +80,11 @@ class Hydrator:
         tally = Tally(missing=set(page.ids))
         values = Values(id_property, page.ids)
         answers = await self._look_up(tally, values, values.missing, archived=False)
-        answers += await self._look_up(tally, values, values.missing, archived=True)
+        others = await self._look_up(tally, values, values.missing, archived=True)
         for value in values.missing if values.strangers else []:
             await self._look_up(tally, values, [value], archived=False)
         batch = await self.read(replace(page, ids=values.ids))
-        tally.fail(self._rows.not_found(answers, (), set(values.missing)))
+        tally.fail(self._rows.not_found(answers, others, set(values.missing)))
         return replace(
             batch,
             # Another page may have another value of the same record.

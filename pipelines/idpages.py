@@ -40,9 +40,13 @@ class IdPage:
         return replace(
             self,
             ids=tuple(self.ids[position] for position in kept),
-            created_us=tuple(self.created_us[position] for position in kept),
-            updated_us=tuple(self.updated_us[position] for position in kept),
+            created_us=_at(kept, self.created_us),
+            updated_us=_at(kept, self.updated_us),
         )
+
+
+def _at(positions: Sequence[int], moments: Sequence[int | None]) -> tuple[int | None, ...]:
+    return tuple(moments[position] for position in positions) if moments else ()
 
 
 def number_of(record_id: str) -> int:

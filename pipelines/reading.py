@@ -12,9 +12,10 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from pipelines.configured import SECTION
 from pipelines.errors import ConfigError
 from pipelines.hubspot.client import HubSpotClient
-from pipelines.settings import SECTION, ObjectSettings
+from pipelines.settings import ObjectSettings
 from transforms.columns import Column, columns
 from transforms.definitions import Kind, Property
 from transforms.normalise import integers

@@ -12,7 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from pipelines import ledger, recall
+from pipelines import ledger, property_columns
 from pipelines.duckdb_file import quoted
 from pipelines.findings import Finding, State
 from pipelines.landing import Landing
@@ -70,7 +70,7 @@ def empty_gone(
         return
     columns = [
         name
-        for name in recall.table_columns(warehouse, object_type)
+        for name in property_columns.table_columns(warehouse, object_type)
         if name not in RESERVED and not name.startswith(LOADER_PREFIX)
     ]
     nothing = "".join(f", {quoted(name)} = null" for name in columns)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines import ledger, recall
+from pipelines import ledger, property_columns, recall
 from pipelines.errors import CrmError, IncompleteError, MadeWay, WarehouseError
 from pipelines.fetching import Fetched, Fetcher
 from pipelines.jobs import Job, begin_of, errand_of, refresh_key
@@ -119,8 +119,10 @@ class _Run:
         self._passes: dict[str, Pass] = {}
         self._was_empty = {name: recall.count_rows(warehouse, name) == 0 for name in jobs}
         # Now, for later the file may be locked, and a chunk in hand would be lost.
-        self._in_use = {name: recall.columns_in_use(warehouse, name) for name in jobs}
-        self._table_columns = {name: recall.table_columns(warehouse, name) for name in jobs}
+        self._in_use = {name: property_columns.columns_in_use(warehouse, name) for name in jobs}
+        self._table_columns = {
+            name: property_columns.table_columns(warehouse, name) for name in jobs
+        }
         self._fetcher = Fetcher(
             settings,
             errands={
@@ -153,6 +155,7 @@ class _Run:
                 self._view.begin(counters)
             for fetched in fetch:
                 self._note(fetched)
+                is_done = fetched.step is None
                 if fetched.step is None:
                     self._finish(fetched)
                 elif fetched.chunk is None:
@@ -166,6 +169,8 @@ class _Run:
                         self._make_way()
                 if not fetch.is_next_within(HOLD_S):
                     self._flush()
+                    if not is_done:
+                        self._make_way()
                     self._warehouse.release()  # others may read while we wait for HubSpot
             self._flush()
 
@@ -259,7 +264,7 @@ class _Run:
         )
         if not is_append:
             made = [
-                recall.with_other_columns(
+                property_columns.with_other_columns(
                     self._warehouse, item, self._table_columns[name], is_part=job.only is not None
                 )
                 if item.table == name
@@ -339,7 +344,9 @@ class _Run:
         self._begun.add(name)
         self._notes += reading.changed_columns()
         row = self._rows[name]
-        landings = recall.changed_definitions(self._warehouse, reading, self._jobs[name].only)
+        landings = property_columns.changed_definitions(
+            self._warehouse, reading, self._jobs[name].only
+        )
         if self._jobs[name].errors:
             rows = ledger.errors_table(
                 self._jobs[name].errors, run_id=row.run_id, seen_at=row.started_at

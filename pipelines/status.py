@@ -11,7 +11,7 @@ from pipelines.reader import Reader
 from pipelines.rows import Rows
 from pipelines.settings import OBJECT_TYPES
 from pipelines.steps import Progress
-from pipelines.warehouse import is_package_pending
+from pipelines.workfolder import is_package_pending
 
 _MINUTE = "%Y-%m-%d %H:%M"
 _RUNS = f"""

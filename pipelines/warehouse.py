@@ -1,10 +1,7 @@
-"""Where rows land: the DuckDB file, its dlt pipeline, who may write, and what is left to load."""
+"""Where rows land: the DuckDB file and its dlt pipeline, open for one run."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -12,10 +9,8 @@ from typing import Any
 
 import dlt
 import duckdb
-import filelock
 import pyarrow as pa
 from dlt.common.exceptions import DltException
-from dlt.common.storages.load_package import LoadPackageInfo
 
 from pipelines.duckdb_file import (
     DATASET,
@@ -23,7 +18,6 @@ from pipelines.duckdb_file import (
     HAS_TABLE,
     check_name,
     connect,
-    explained,
     named_failures,
     quoted,
     will_pass,
@@ -31,8 +25,9 @@ from pipelines.duckdb_file import (
 from pipelines.errors import WarehouseError
 from pipelines.landing import KEYS, Landing
 from pipelines.source import SCHEMA_NAME, package
+from pipelines.turn import Turn
+from pipelines.workfolder import PIPELINE, WorkFolder, unnoted_files
 
-PIPELINE = "crm"
 MEMORY_LIMIT = "192MB"
 """For DuckDB's buffers; what does not fit goes to disk, so a load's memory is bounded."""
 
@@ -40,9 +35,7 @@ CHECKPOINT_BYTES = 40 << 20
 """What may wait in DuckDB's log, and so in its memory. Each checkpoint writes the last row group
 of 122,880 rows anew, so many small ones are slow."""
 
-_WORK_SUFFIX = ".work"
 _UNLOADABLE = "what an earlier run had left cannot be loaded, so it is read again"
-_DISCARDED = "discarded-"  # what folders are called that are being deleted
 
 
 class Warehouse:
@@ -73,12 +66,15 @@ class Warehouse:
     ) -> None:
         check_name(path)
         self.path = path.absolute()
-        self._work = _work_folder(self.path)
         self._wal = self.path.with_name(self.path.name + ".wal")
-        self._lock = filelock.FileLock(self._work / "lock")
-        self._turn = filelock.FileLock(self._work / "turn")  # whose turn is next at the lock
+        self._work = WorkFolder(self.path)
+        self._turn = Turn(
+            self.path,
+            self._work.path,
+            wait_s=lock_wait_s if turn_wait_s is None else turn_wait_s,
+            tell=tell,
+        )
         self._lock_wait_s = lock_wait_s
-        self._turn_wait_s = lock_wait_s if turn_wait_s is None else turn_wait_s
         self._tell = tell
         self._held: duckdb.DuckDBPyConnection | None = None
         self._is_loaded = False  # something pending was loaded
@@ -87,8 +83,8 @@ class Warehouse:
 
     def __enter__(self) -> Warehouse:
         with self._named_failures():
-            self._work.mkdir(exist_ok=True)
-        self._acquire()
+            self._work.path.mkdir(exist_ok=True)
+        self._turn.take()
         try:
             self._open()
         except BaseException:
@@ -100,7 +96,7 @@ class Warehouse:
         self.release()
         if self._pipeline is not None:
             self._pipeline.deactivate()
-        self._lock.release()
+        self._turn.end()
 
     @property
     def pipeline(self) -> dlt.Pipeline:
@@ -201,68 +197,32 @@ class Warehouse:
 
         What goes wrong with the files in it, such as a full disk, is a `WarehouseError`.
         """
-        with (
-            self._named_failures(),
-            tempfile.TemporaryDirectory(prefix=_DISCARDED, dir=self._work) as folder,
-        ):
+        with self._named_failures(), self._work.scratch() as folder:
             yield Path(folder)
 
     def is_wanted(self) -> bool:
         """Whether another `crm` waits for its turn at this warehouse."""
-        try:
-            self._turn.acquire(timeout=0)
-        except filelock.Timeout:
-            return True
-        self._turn.release()
-        return False
-
-    def _acquire(self) -> None:
-        """Wait for our turn, and no longer than that keep others from waiting for theirs."""
-        until = time.monotonic() + self._turn_wait_s
-        try:
-            if not self._is_free():
-                if self._turn_wait_s:
-                    self._tell(f"waiting for {self.path}, on which another crm is at work")
-                with self._turn.acquire(timeout=self._turn_wait_s):
-                    self._lock.acquire(timeout=max(until - time.monotonic(), 0))
-        except filelock.Timeout as exc:
-            raise WarehouseError(
-                f"another crm is at work on {self.path}: wait until it has ended, "
-                "then run the same command again"
-            ) from exc
-        except OSError as exc:
-            raise WarehouseError(explained(self.path, exc)) from exc
-
-    def _is_free(self) -> bool:
-        """Take the warehouse if nobody is at work here, and nobody waits."""
-        try:
-            with self._turn.acquire(timeout=0):
-                self._lock.acquire(timeout=0)
-        except filelock.Timeout:
-            return False
-        return True
+        return self._turn.is_wanted()
 
     def _open(self) -> None:
-        folder = self._work / "dlt"
-        for left in self._work.glob(f"{_DISCARDED}*"):  # by a process killed while it deleted
-            shutil.rmtree(left, ignore_errors=True)
+        self._work.delete_leftovers()
         if not self.path.exists():
-            self._discard(folder)  # it belonged to a file that is gone
+            self._discard()  # it belonged to a file that is gone
         self._connect().close()
-        if not self._is_taken_up(folder):
+        if not self._is_taken_up():
             # The warehouse knows what it holds; a folder left from another time may not.
             if self._pipeline is not None:
                 self._pipeline.deactivate()
-            self._discard(folder)
+            self._discard()
             with self._named_failures():
-                self._pipeline = self._attach(folder)
+                self._pipeline = self._attach()
                 if self.has_table("_dlt_pipeline_state"):
                     self._pipeline.sync_destination()
 
-    def _is_taken_up(self, folder: Path) -> bool:
+    def _is_taken_up(self) -> bool:
         """Load what is pending in dlt's folder; whether that was all, and the folder may stay."""
         try:
-            self._pipeline = self._attach(folder)
+            self._pipeline = self._attach()
             # Without a schema nothing can be loaded: the first run was killed in its first moment.
             if self._pipeline.has_pending_data and self._pipeline.default_schema_name:
                 self._try_pending()
@@ -275,25 +235,21 @@ class Warehouse:
             is_done = self._is_fetched = False
         return is_done
 
-    def _attach(self, folder: Path) -> dlt.Pipeline:
+    def _attach(self) -> dlt.Pipeline:
         return dlt.pipeline(
             PIPELINE,
-            pipelines_dir=str(folder),
+            pipelines_dir=str(self._work.of_dlt),
             destination=dlt.destinations.duckdb(str(self.path)),
             dataset_name=DATASET,
         )
 
-    def _discard(self, folder: Path) -> None:
-        """Delete a folder so that it is never there by half, wherever the process is killed."""
-        if folder.exists():
-            with self._named_failures():
-                aside = Path(tempfile.mkdtemp(prefix=_DISCARDED, dir=self._work))
-                folder.rename(aside / folder.name)
-            shutil.rmtree(aside, ignore_errors=True)
+    def _discard(self) -> None:
+        with self._named_failures():
+            self._work.discard()
 
     def _try_pending(self) -> None:
         """Load what is pending; what nothing can load is fetched again, from the checkpoint."""
-        _tidy(self._work / "dlt" / PIPELINE)
+        self._work.tidy()
         try:
             self._load_pending()
         except WarehouseError as failure:
@@ -307,33 +263,23 @@ class Warehouse:
         self._is_fetched = True
         with self._named_failures():
             self.pipeline.normalize()
-            packages = [
-                self.pipeline.get_load_package_info(load_id)
-                for load_id in self.pipeline.list_normalized_load_packages()
-            ]
-            for package_ in packages:
-                self._forget_half_loaded(package_)
+            self._forget_half_loaded()
         self._load()
         self._is_loaded = True
 
-    def _forget_half_loaded(self, half: LoadPackageInfo) -> None:
-        """Delete the rows that a package is about to bring, in case it brought them already.
+    def _forget_half_loaded(self) -> None:
+        """Delete the rows that pending files are about to bring, in case they brought them already.
 
-        A process killed between a commit and dlt's note of it would append them twice. Where
-        there is such a note dlt does not run the job again, so its rows stay.
+        A process killed between a commit and dlt's note of it would append them twice.
         """
-        noted = self.pipeline._get_load_storage().normalized_packages  # noqa: SLF001  (no other way)
-        for job in (*half.jobs["new_jobs"], *half.jobs["started_jobs"]):
-            table, name = job.job_file_info.table_name, job.job_file_info.file_name()
-            if job.job_file_info.file_format != "parquet" or not self.has_table(table):
-                continue
-            if table.startswith("_dlt") or noted.load_pending_transition(half.load_id, name):
+        for table, file in unnoted_files(self.pipeline):
+            if not self.has_table(table):
                 continue
             key = ", ".join(quoted(column) for column in KEYS.get(table, ("id",)))
             self.execute(
                 f"delete from {DATASET}.{quoted(table)} "  # noqa: S608  (names of our own)
                 f"where ({key}) in (select ({key}) from read_parquet(?))",
-                job.file_path,
+                file,
             )
 
     def _load(self) -> None:
@@ -350,29 +296,3 @@ class Warehouse:
 
     def _named_failures(self) -> AbstractContextManager[None]:
         return named_failures(self.path, is_fetched=self._is_fetched)
-
-
-def is_package_pending(path: Path) -> bool:
-    """Whether an earlier run fetched something that it could not load."""
-    folder = _work_folder(path.absolute()) / "dlt" / PIPELINE
-    return any((folder / "load" / "normalized").glob("*/")) or any(
-        (folder / "normalize" / "extracted").glob("*/")
-    )
-
-
-def _tidy(folder: Path) -> None:
-    """Remove what dlt would have, had it not been killed between two steps.
-
-    It deletes an extracted package after it has committed the normalized one, and trips over
-    both; what it was about to make, it makes again.
-    """
-    load = folder / "load"
-    shutil.rmtree(load / "new", ignore_errors=True)
-    (load / "new").mkdir(parents=True, exist_ok=True)
-    for package_ in (folder / "normalize" / "extracted").glob("*"):
-        if any((load / step / package_.name).exists() for step in ("normalized", "loaded")):
-            shutil.rmtree(package_, ignore_errors=True)
-
-
-def _work_folder(path: Path) -> Path:
-    return path.with_name(path.name + _WORK_SUFFIX)

@@ -32,7 +32,8 @@ from pipelines.errors import Interrupted
 from pipelines.progress import Silent
 from pipelines.settings import OBJECT_TYPES
 from pipelines.sync import sync
-from pipelines.warehouse import Warehouse, is_package_pending
+from pipelines.warehouse import Warehouse
+from pipelines.workfolder import is_package_pending
 
 WAREHOUSE = "warehouse.duckdb"
 CHUNK = 100

@@ -35,7 +35,8 @@ from pipelines.settings import ObjectSettings
 from pipelines.simulator.portal import Portal
 from pipelines.stream import Bounds
 from pipelines.sync import sync
-from pipelines.warehouse import Warehouse, is_package_pending
+from pipelines.warehouse import Warehouse
+from pipelines.workfolder import is_package_pending
 
 WAREHOUSE = "warehouse.duckdb"
 

@@ -11,7 +11,7 @@ from hubspot_server import Reply, Request, client_for, served
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.discovery import listed
+from pipelines.discovery import discovered, listed
 from pipelines.errors import TerminalError
 from pipelines.idpages import IdPage
 from pipelines.side_by_side import EMPTY_PAGES
@@ -105,3 +105,15 @@ def test_some_empty_pages_are_no_end():
     pages = pages_of(page(["1"], "1a"), *gaps[0], page(["500"], "500a"), *gaps[1], page([]))
 
     assert [part.ids for part in pages] == [("1",), ("500",), ()]
+
+
+def test_a_range_of_a_list_that_is_no_keyset_has_the_ids_inside():
+    """Such a list is followed from its beginning, and has no range of its own."""
+
+    async def run() -> list[str]:
+        script = (page(["5", "1", "9"], "token"), page(["5", "1", "9"], "token"), page(["7", "10"]))
+        async with served(*script) as server, client_for(server.url) as client:
+            pages = discovered(client, "contacts", low=2, high=10, is_searched=False)
+            return [one async for found in pages for one in found.ids]
+
+    assert asyncio.run(run()) == ["5", "9", "7"]

@@ -361,9 +361,22 @@ def test_an_id_is_not_given_up_while_the_archived_ones_are_not_finished():
     assert failures(batch) == [("2", "BATCH_NOT_COMPLETE", 200, True)]
 
 
+@pytest.mark.parametrize("archived", [False, True])
+def test_an_id_is_not_given_up_while_one_of_the_two_answers_is_silent_about_it(archived):
+    """An archived record is not among the live ones, as HubSpot says; that is not all."""
+    said, silent = answer(missing=("2",)), answer()
+    script = (silent, said, silent) if archived else (said, silent)
+
+    batch, _ = read(*script, ids=("2",))
+
+    assert [(row[1], row[3]) for row in failures(batch)] == [("NOT_RETURNED", True)]
+
+
 def test_an_answer_without_a_status_is_complete():
     """HubSpot wants every field to be optional."""
-    batch, asked = read(answer(1, status=None, missing=("2",)), answer(), ids=("1", "2"))
+    batch, asked = read(
+        answer(1, status=None, missing=("2",)), answer(status=None, missing=("2",)), ids=("1", "2")
+    )
 
     assert failures(batch) == [("2", "OBJECT_NOT_FOUND", 207, False)]
     assert len(asked) == 2

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from pipelines import ledger, recall
+from pipelines import ledger, property_columns, recall
 from pipelines.landing import Landing
 from pipelines.ledger import AliasRow, ErrorRow, RunRow
 from pipelines.warehouse import Warehouse
@@ -29,7 +29,7 @@ def made(warehouse: Warehouse, sql: str) -> None:
 
 def test_a_new_warehouse_remembers_nothing(warehouse):
     """No table is there yet; asking may not fail."""
-    assert recall.known_columns(warehouse, "contacts") == {}
+    assert property_columns.known_columns(warehouse, "contacts") == {}
     assert recall.count_rows(warehouse, "contacts") == 0
     assert recall.count_rows(warehouse, "contacts", synced_since=NOW) == 0
     recall.resolve_errors(warehouse, "contacts", since=EARLIER, now=NOW)
@@ -59,7 +59,7 @@ def test_known_columns_come_by_kind_with_the_one_in_use_last(warehouse):
         "('contacts', 'unread', null, null, null), ('calls', 'c', 'c', 'BIGINT', null)",
     )
 
-    known = recall.known_columns(warehouse, "contacts")
+    known = property_columns.known_columns(warehouse, "contacts")
 
     assert known == {
         "a": {Kind.NUMBER: "a"},
@@ -67,7 +67,7 @@ def test_known_columns_come_by_kind_with_the_one_in_use_last(warehouse):
         "gone": {Kind.LIST: "gone"},
     }
     assert list(known["b"]) == [Kind.DATE, Kind.TEXT]
-    assert recall.known_columns(warehouse, "calls") == {"c": {Kind.INTEGER: "c"}}
+    assert property_columns.known_columns(warehouse, "calls") == {"c": {Kind.INTEGER: "c"}}
 
 
 def test_a_run_that_nobody_is_at_is_called_interrupted(warehouse):

@@ -1,0 +1,98 @@
+"""What happens at an awkward moment: between two chunks, two steps, two runs, or two answers."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from harness import rows, settings_for, wait_until
+
+from pipelines.backfill import backfill
+from pipelines.progress import Silent
+from pipelines.selection import everything, in_file
+from pipelines.stream import Bounds
+from pipelines.warehouse import Warehouse
+
+SMALL = Bounds(at_risk_records=100, chunk_records=50, slice_records=25)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "warehouse.duckdb"
+
+
+def filled(running, path, selection, *, stop=None, **options):
+    """`crm backfill contacts` in this process; gives its row of `runs`, fails when it does."""
+    outcome = backfill(
+        settings_for(running),
+        path,
+        "contacts",
+        selection,
+        view=Silent,
+        stop=stop or threading.Event(),
+        lock_wait_s=20.0,
+        **options,
+    )
+    if outcome.failure is not None:
+        raise outcome.failure
+    (row,) = outcome.runs
+    return row
+
+
+def test_two_addresses_of_each_contact_take_no_room_for_ever(simulator, path, tmp_path):
+    """Each page is of half as many records as values: what it took for the others is free again."""
+    running = simulator(contacts=300, calls=0)
+    live = [one for one in running.portal.records["contacts"].live if one % 10 != 3][:150]
+    for one in live:
+        running.portal.update(
+            "contacts", one, {"email": f"{one}@x.org", "hs_additional_emails": f"{one}@y.org"}
+        )
+    file = tmp_path / "addresses.csv"
+    file.write_text("\n".join(["email", *(f"{one}@{host}.org" for one in live for host in "xy")]))
+    ended, stop = [], threading.Event()
+
+    def run() -> None:
+        ended.append(filled(running, path, in_file(file, "email"), stop=stop, bounds=SMALL))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(30)
+    stop.set()
+    thread.join()
+
+    assert [row.loaded_rows for row in ended] == [150]
+    assert rows(path, "select count(*) from crm.contacts") == [(150,)]
+
+
+def test_a_backfill_makes_way_however_small_its_chunks_are(simulator, path):
+    """On a slow portal each is of what came in its time, and lands when nothing comes for a while."""
+    running = simulator(contacts=300, calls=0)
+    slow = Bounds(at_risk_records=100, chunk_records=12_000, chunk_seconds=0.0)
+    remarks: list[str] = []
+    turns: list[int] = []
+
+    def take_a_turn() -> None:
+        with Warehouse(path, lock_wait_s=60.0, tell=remarks.append) as opened:
+            turns.append(
+                int(opened.query("select count(*) as n from crm.contacts")["n"][0].as_py())
+            )
+
+    running.door.close_after(0)
+    selection = everything()
+    work = {"bounds": slow, "tell": remarks.append}
+    first = threading.Thread(target=filled, args=(running, path, selection), kwargs=work)
+    first.start()
+    wait_until(path.exists, what="the backfill has the warehouse")
+    second = threading.Thread(target=take_a_turn)
+    second.start()
+    wait_until(lambda: remarks, what="the other waits")
+    running.door.open()
+    second.join()
+    first.join()
+
+    assert [remark.partition(" ")[0] for remark in remarks[:2]] == ["waiting", "another"]
+    assert turns == [100]
+    assert rows(path, "select status, count(*) from crm.runs group by 1 order by 1") == [
+        ("complete", 1), ("interrupted", 1)
+    ]  # fmt: skip
+    assert rows(path, "select count(*) from crm.contacts")[0][0] > 200
