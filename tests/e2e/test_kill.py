@@ -1,0 +1,324 @@
+"""`kill -9` anywhere in a backfill or an incremental run: the same command makes it good.
+
+Real processes, really killed, more than 200 of them in the slow tests: some at a named place in
+the code, others after a random time. Each warehouse comes to the same tables as one whose runs
+nobody disturbed, and what is asked for twice because of a kill stays within one chunk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import BY_THE_CLOCK, Dump, assert_same, dump, rows
+from killable import BOUNDS, Ended, Killable, Place
+
+from pipelines.hubspot.client import MAX_BATCH_READ
+from pipelines.settings import DEFAULT_API_VERSION
+from pipelines.simulator.app import app
+from pipelines.simulator.limits import Statistics
+from pipelines.simulator.portal import Portal
+from pipelines.simulator.server import serve
+from pipelines.warehouse import is_package_pending
+
+WAREHOUSE = "warehouse.duckdb"
+IDS = "ids.txt"
+COMMANDS: dict[str, dict[str, Any]] = {
+    "sync": {},
+    "all": {"object_type": "contacts", "is_all": True},
+    "ids": {"object_type": "contacts", "ids": IDS},
+    "window": {"object_type": "contacts", "modified": ["2020-01-01T00:00:00+00:00", None]},
+    "property": {"object_type": "contacts", "is_all": True, "only": ["lastname"]},
+}
+"""`crm sync`, and four of `crm backfill`."""
+
+PER_START = 14
+"""Requests at most with which a run finds out where it is: definitions, counts, first pages."""
+CHANGING = BY_THE_CLOCK | {"resolved_at", "correlation_id"}
+"""Columns that tell nothing about what was read; `resolved` compares the first of the two."""
+
+
+# ---------------------------------------------------------------- a portal, and what changes in it
+
+
+@dataclass
+class Watched:
+    """A simulator that notes how many ids are asked for."""
+
+    portal: Portal
+    base_url: str = ""
+    token: str = "pat-na1-11111111-2222-3333-4444-555555555555"
+    api_version: str = DEFAULT_API_VERSION
+    ids: int = 0
+    statistics: Statistics = field(default_factory=Statistics)
+
+    @property
+    def requests(self) -> int:
+        return self.statistics.count
+
+
+@contextmanager
+def served(portal: Portal):
+    running = Watched(portal)
+    application = app(
+        portal, token=running.token, requests_per_10s=10_000, search_requests_per_s=1_000
+    )
+    running.statistics = application.state.statistics
+
+    async def watched(scope, receive, send):
+        async def received():
+            message = await receive()
+            if scope["path"].endswith("/batch/read"):
+                running.ids += message.get("body", b"").count(b'"id"')
+            return message
+
+        await application(scope, received, send)
+
+    with serve(watched) as running.base_url:
+        yield running
+
+
+def built() -> Portal:
+    return Portal.build(contacts=300, calls=110, seed=11)
+
+
+def change(portal: Portal, chance: random.Random) -> None:
+    """What people do between two runs; two thirds of the records are others afterwards."""
+    for object_type, text, date in (
+        ("contacts", "lastname", "property_date"),
+        ("calls", "hs_call_title", "hs_timestamp"),
+    ):
+        live = portal.records[object_type].live
+        for record_id in chance.sample(live, len(live) * 2 // 3):
+            name = chance.choice((text, text, text, date))
+            values = ("", f"Value {chance.random()}") if name == text else ("", "soon", "2026-02-28")
+            portal.update(object_type, record_id, {name: chance.choice(values)})
+        for _ in range(5):
+            portal.create(object_type, {text: "New", date: chance.choice(("soon", "2026-02-28"))})
+        for record_id in chance.sample(live, 4):
+            portal.archive(object_type, record_id)
+    for _ in range(3):
+        first, second = chance.sample(portal.records["contacts"].live, 2)
+        portal.merge(first, second, keep_primary_id=chance.random() < 0.5)
+
+
+def write_ids(path: Path) -> None:
+    """Of a portal as built: live, archived and merged-away ids, unknown ones, and what is none."""
+    records, chance = built().records["contacts"], random.Random("ids")
+    ids = [str(one) for one in (*records.live[20:], *records.archived, *records.aliases)]
+    chance.shuffle(ids)
+    lines = [*ids[:150], "4242424242", "no id", *ids[100:], "", "77777", "no id", "-4"]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+# ---------------------------------------------------------------- runs
+
+
+@pytest.fixture(scope="module")
+def killable():
+    with Killable() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def base(killable, tmp_path_factory):
+    """A folder with a warehouse after its first sync, of a portal as built."""
+    folder = tmp_path_factory.mktemp("base")
+    write_ids(folder / IDS)
+    with served(built()) as running:
+        succeeded(killable.run(running, folder / WAREHOUSE, {}))
+    return folder
+
+
+def succeeded(ended: Ended) -> Ended:
+    assert ended.code == 0, ended
+    return ended
+
+
+@dataclass
+class Reference:
+    """What undisturbed runs come to, round after round of changes, each with one run."""
+
+    running: Watched
+    path: Path
+    killable: Killable
+    command: dict[str, Any]
+    tables: list[Dump] = field(default_factory=list)
+    resolved: list[set[tuple[Any, ...]]] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
+    requests: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def reach(self, round_: int) -> None:
+        while len(self.tables) <= round_:
+            change(self.running.portal, random.Random(len(self.tables)))
+            ended = succeeded(self.killable.run(self.running, self.path, self.command))
+            self.tables.append(dump(self.path, without=CHANGING))
+            self.resolved.append(resolved(self.path))
+            self.ids.append(self.running.ids)
+            self.requests.append(self.running.requests)
+            self.seconds.append(ended.seconds)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(killable, base, tmp_path_factory):
+    """The reference of a command, made when it is first asked for."""
+    made: dict[str, Reference] = {}
+    with contextlib.ExitStack() as stack:
+
+        def reference(name: str, round_: int) -> Reference:
+            if name not in made:
+                folder = tmp_path_factory.mktemp("undisturbed") / "copy"
+                shutil.copytree(base, folder)
+                running = stack.enter_context(served(built()))
+                made[name] = Reference(running, folder / WAREHOUSE, killable, COMMANDS[name])
+            made[name].reach(round_)
+            return made[name]
+
+        yield reference
+
+
+def resolved(path: Path) -> set[tuple[Any, ...]]:
+    return set(rows(path, "select error_id, resolved_at is null from crm.errors"))
+
+
+def delete_work_folder(path: Path) -> None:
+    shutil.rmtree(path.with_name(path.name + ".work"))
+
+
+def assert_in_order(path: Path) -> None:
+    """No run is left open, none lost count of its ids, nothing waits, and no key is there twice."""
+    assert not is_package_pending(path)
+    assert rows(path, "select * from crm.runs where status = 'running'") == []
+    assert rows(path, "select status from crm.runs order by started_at desc limit 1") == [
+        ("complete",)
+    ]
+    assert rows(
+        path,
+        "select * from crm.runs where requested_ids <> loaded_rows + merged_ids + error_ids",
+    ) == []
+    for table, key in (
+        ("contacts", "id"), ("calls", "id"), ("errors", "error_id"), ("batches", "batch_id"),
+        ("runs", "run_id"), ("id_aliases", "(object_type, old_id)"),
+    ):  # fmt: skip
+        assert rows(path, f"select {key} from crm.{table} group by all having count(*) > 1") == []
+
+
+# ---------------------------------------------------------------- killed at named places
+
+
+def kill_at(places, name, *, is_deleting, killable, base, undisturbed, tmp_path) -> None:
+    """Kill a command at one place after the other; when it gets by, let it begin anew."""
+    path = tmp_path / "copy" / WAREHOUSE
+    shutil.copytree(base, path.parent)
+    command, round_ = COMMANDS[name], 0
+    with served(built()) as running:
+        change(running.portal, random.Random(round_))
+        for place in places:
+            ended = killable.run(running, path, command, at=place)
+            if not ended.is_killed:
+                succeeded(ended)
+                round_ += 1
+                change(running.portal, random.Random(round_))
+                ended = killable.run(running, path, command, at=place)
+                assert ended.is_killed, f"{name} never comes to {place}: {ended}"
+            if is_deleting:
+                delete_work_folder(path)
+        succeeded(killable.run(running, path, command))
+
+    reference = undisturbed(name, round_)
+    assert_in_order(path)
+    assert_same(dump(path, without=CHANGING), reference.tables[round_])
+    assert resolved(path) == reference.resolved[round_]
+    # What is on disk and not in the warehouse goes with the working folder.
+    lost = BOUNDS.at_risk_records + (BOUNDS.chunk_records if is_deleting else 0)
+    assert running.ids - reference.ids[round_] <= len(places) * lost
+    most = len(places) * (lost // MAX_BATCH_READ + PER_START)
+    assert running.requests - reference.requests[round_] <= most
+
+
+DISCOVERY = (
+    Place("pipelines.reading:reading_of", "entered"),
+    Place("pipelines.reading:Reading.properties_table", "left"),
+    Place("pipelines.side_by_side:Search.emit", "entered"),
+    Place("pipelines.side_by_side:Search.emit", "left", 2),
+)
+READING = (
+    Place("pipelines.accounting:Tally.batch", "left"),
+    Place("pipelines.accounting:Tally.batch", "left", 3),
+    Place("transforms.normalise:normalise", "entered"),
+    Place("pipelines.landing:typed", "left", 2),
+    Place("pipelines.landing:Chunk.landings", "left"),
+    Place("pipelines.landing:Chunk.landings", "entered", 2),
+)
+EXTRACT = "dlt.extract.extract:Extract"
+NORMALIZE = "dlt.normalize.normalize:Normalize"
+PACKAGE = "dlt.common.storages.load_package:PackageStorage"
+LOAD = "dlt.load.load:Load"
+LANDING = (
+    Place(f"{EXTRACT}.extract", "left"),
+    Place(f"{EXTRACT}.commit_packages", "entered"),
+    Place("dlt.pipeline.pipeline:Pipeline._bump_version_and_extract_state", "left"),
+    Place("dlt.pipeline.pipeline:Pipeline._save_state", "entered"),
+    Place("dlt.pipeline.pipeline:Pipeline._save_state", "left", 2),
+    Place(f"{EXTRACT}.commit_packages", "left", 2),
+    Place(f"{NORMALIZE}.spool_files", "entered"),
+    Place(f"{NORMALIZE}.spool_files", "left"),
+    Place(f"{LOAD}.initialize_package", "entered"),
+    Place(f"{LOAD}.initialize_package", "left", 2),
+    *(Place(f"{PACKAGE}.complete_job", "entered", nth) for nth in range(1, 8)),
+    *(Place(f"{PACKAGE}.complete_job", "left", nth) for nth in (1, 4, 8)),
+    Place("dlt.destinations.impl.duckdb.duck:DuckDbCopyJob.run", "left"),
+    Place("dlt.destinations.job_client_impl:SqlLoadJob.run", "entered"),
+    Place("dlt.destinations.job_client_impl:SqlLoadJob.run", "left"),
+    Place("dlt.destinations.job_client_impl:SqlLoadJob.run", "left", 3),
+    Place(f"{LOAD}.complete_package", "entered"),
+    Place("dlt.destinations.job_client_impl:SqlJobClientBase.complete_load", "left"),
+    Place(f"{PACKAGE}.complete_loading_package", "left"),
+    Place(f"{LOAD}.complete_package", "left", 2),
+)
+CLOSING = (
+    Place("pipelines.warehouse:Warehouse.land", "left"),
+    Place("pipelines.warehouse:Warehouse.land", "left", 2),
+    Place("pipelines.recall:close_stale_runs", "left"),
+    Place("pipelines.recall:count_rows", "entered", 2),
+    Place("pipelines.recall:resolve_errors", "entered"),
+    Place("pipelines.recall:resolve_errors", "left"),
+    Place("pipelines.recall:retire_merged", "entered"),
+    Place("pipelines.recall:retire_merged", "left"),
+    Place("pipelines.run:_Run.end", "entered"),
+    Place("pipelines.views:apply_views", "entered"),
+    Place("pipelines.views:apply_views", "left"),
+)
+PLACES = (*DISCOVERY, *READING, *LANDING, *CLOSING)
+
+
+def chains(length: int) -> list[Any]:
+    """Each command with some places at a time, in any order."""
+    mixed = {name: random.Random(name).sample(PLACES, len(PLACES)) for name in COMMANDS}
+    return [
+        pytest.param(name, places[start : start + length], id=f"{name} {start}")
+        for name, places in mixed.items()
+        for start in range(0, len(places), length)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "places"), chains(4))
+def test_killed_at_any_place(name, places, request, killable, base, undisturbed, tmp_path):
+    """Discovery, reading, typing, each step of dlt's, its own state, and what follows a load."""
+    kill_at(
+        places,
+        name,
+        is_deleting=request.node.name.endswith(("0]", "8]")),
+        killable=killable,
+        base=base,
+        undisturbed=undisturbed,
+        tmp_path=tmp_path,
+    )
