@@ -89,7 +89,11 @@ def built() -> Portal:
 
 
 def change(portal: Portal, chance: random.Random) -> None:
-    """What people do between two runs; two thirds of the records are others afterwards."""
+    """What people do between two runs; two thirds of the records are others afterwards.
+
+    Time passes, too, so that the next window does not overlap with what was changed before.
+    """
+    portal.advance(3600)
     for object_type, text, date in (
         ("contacts", "lastname", "property_date"),
         ("calls", "hs_call_title", "hs_timestamp"),
@@ -184,12 +188,27 @@ def undisturbed(killable, base, tmp_path_factory):
         yield reference
 
 
+def resolved_ids(path: Path) -> set[tuple[Any, ...]]:
+    return set(rows(path, "select error_id from crm.errors where resolved_at is not null"))
+
+
 def resolved(path: Path) -> set[tuple[Any, ...]]:
     return set(rows(path, "select error_id, resolved_at is null from crm.errors"))
 
 
+def unresolved(path: Path) -> set[tuple[Any, ...]]:
+    return set(
+        rows(
+            path,
+            "select error_id, object_type, object_id, stage, category, property, raw_value, "
+            "expected_type, message, context::varchar, is_retryable "
+            "from crm.errors where resolved_at is null",
+        )
+    )
+
+
 def delete_work_folder(path: Path) -> None:
-    shutil.rmtree(path.with_name(path.name + ".work"))
+    shutil.rmtree(path.with_name(path.name + ".work"), ignore_errors=True)
 
 
 def assert_in_order(path: Path) -> None:
@@ -322,3 +341,53 @@ def test_killed_at_any_place(name, places, request, killable, base, undisturbed,
         undisturbed=undisturbed,
         tmp_path=tmp_path,
     )
+
+
+# ---------------------------------------------------------------- killed after a random time
+
+KILLS = 4
+"""Of each of the warehouses that follow."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_killed_at_any_moment_while_records_change(seed, killable, base, undisturbed, tmp_path):
+    """Whatever has changed between a kill and the next try is in the tables at the end."""
+    chance, name = random.Random(seed), ("sync", *COMMANDS)[seed % 6]
+    path, command = tmp_path / "copy" / WAREHOUSE, COMMANDS[name]
+    shutil.copytree(base, path.parent)
+    kills, longest_s = 0, undisturbed(name, 0).seconds[0]
+    with served(built()) as running:
+        change(running.portal, chance)
+        while kills < KILLS:
+            ended = killable.run(running, path, command, after_s=chance.uniform(0, longest_s))
+            kills += ended.is_killed
+            if not ended.is_killed:
+                succeeded(ended)
+            if chance.random() < 0.3:
+                delete_work_folder(path)
+            if chance.random() < 0.4 or not ended.is_killed:
+                change(running.portal, chance)
+        others = [base, tmp_path / "empty"] if name == "sync" else [base]
+        paths = [path]
+        for number, other in enumerate(others):
+            paths.append(tmp_path / str(number) / WAREHOUSE)
+            other.mkdir(exist_ok=True)
+            shutil.copytree(other, paths[-1].parent)
+        for one in paths:
+            succeeded(killable.run(running, one, command))
+            if command:  # what it had read before it changed, only a sync reads again
+                succeeded(killable.run(running, one, {}))
+
+    assert_in_order(path)
+    found = dump(path, without=CHANGING)
+    wrong = unresolved(path)
+    del found["errors"]
+    for one in paths[1:]:
+        expected = dump(one, without=CHANGING)
+        del expected["errors"]
+        if one.parent.name == "1":
+            found.pop("id_aliases"), expected.pop("id_aliases")
+        assert_same(found, expected)
+        assert wrong == unresolved(one)
+    assert resolved_ids(path) >= resolved_ids(paths[1])
