@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipelines.duckdb_file import quoted
 from pipelines.ledger import ERRORS, SUMS
-from pipelines.steps import Progress
+from pipelines.steps import LANDED, Progress
 from pipelines.unread import VERSIONS
 from pipelines.warehouse import Warehouse
 
@@ -92,6 +92,9 @@ def versions(
 ) -> pa.Table:
     """When the rows of a table were modified, as `unread.VERSIONS`, by id.
 
+    Rows of a package that landed in part, the rest of which is lost, are left out: what was wrong
+    with their values may be among the rest.
+
     Args:
         warehouse: Open.
         object_type: Whose table.
@@ -104,9 +107,11 @@ def versions(
     found = warehouse.query(
         "select id, epoch_us(updated_at) as updated_us "  # noqa: S608  (quoted)
         f"from crm.{quoted(object_type)} where archived = ? and updated_at is not null "
+        "and synced_at <= ?::timestamptz "
         "and (? is null or (updated_at >= ? and synced_at > updated_at + interval 1 second)) "
         "order by id",
         archived,
+        warehouse.state.get(f"{LANDED}{object_type}", {}).get("synced_at"),
         since,
         since,
     )

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
-from harness import BY_THE_CLOCK, Dump, assert_same, dump, rows
+from harness import BY_THE_CLOCK, Dump, assert_same, dump, rows, synced
 from killable import BOUNDS, Ended, Killable, Place
 
 from pipelines.hubspot.client import MAX_BATCH_READ
@@ -25,7 +26,7 @@ from pipelines.simulator.app import app
 from pipelines.simulator.limits import Statistics
 from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
-from pipelines.warehouse import is_package_pending
+from pipelines.workfolder import is_package_pending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -350,6 +351,32 @@ def test_killed_while_it_lands_and_when_all_has_landed(kill_at):
         Place("pipelines.recall:resolve_errors", "left"),
     )
     kill_at("sync", places)
+
+
+def test_rows_of_a_package_whose_rest_is_lost_are_read_again(simulator, tmp_path):
+    """The tables of a package land one by one, so what was wrong in a row may not be there yet."""
+    running, path = simulator(contacts=40, calls=0), tmp_path / WAREHOUSE
+    synced(running, path, ("contacts",))
+    records = running.portal.records["contacts"]
+    changed = records.live[0]
+    running.portal.advance(3600)
+    running.portal.update("contacts", changed, {"property_date": "soon"})
+    with duckdb.connect(str(path)) as connection:  # as a kill leaves it
+        connection.execute(
+            "update crm.contacts set property_date = null, synced_at = now(), "
+            "updated_at = to_timestamp(? / 1000) where id = ?",
+            [records.by_id[changed].updated_ms, changed],
+        )
+    delete_work_folder(path)
+
+    synced(running, path, ("contacts",))
+
+    assert rows(
+        path,
+        "select raw_value, resolved_at from crm.errors "
+        "where object_id = ? and property = 'property_date'",
+        str(changed),
+    ) == [("soon", None)]
 
 
 @pytest.mark.slow
