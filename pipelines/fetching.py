@@ -51,6 +51,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 CLOCK_S: Final = 0.999
 """HubSpot's clock is told in whole seconds: what it shows may be so much behind."""
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -60,7 +62,8 @@ class Fetched:
     how many live records the table has is to be told; at last neither of them.
 
     `opened_at`: when the run began, by HubSpot's clock. `live_total`: how many live records
-    HubSpot counts. `search_lag_s`: how late search showed a record, as far as is known.
+    HubSpot counts, at a sweep only of those created before that. `search_lag_s`: how late search
+    showed a record, as far as is known.
     """
 
     reading: Reading

@@ -155,7 +155,9 @@ class Searching:
         last = _in_order(page.records, low)
         if high is not None and last >= high:
             raise OutOfOrderError
-        is_last = page.after is None or not page.records
+        # A search that does not show all it counts is not at its end, whatever it says.
+        is_all = page.after is None and page.total <= len(page.records)
+        is_last = is_all or not page.records
         return Found(page.records, None if is_last else last + 1, page.total)
 
     async def greatest(self) -> tuple[int | None, int]:

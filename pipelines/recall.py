@@ -118,8 +118,8 @@ def versions(
     return found.cast(VERSIONS)
 
 
-def retire_merged(warehouse: Warehouse, object_type: str, *, since: datetime) -> None:
-    """Delete the rows of records that were merged into others, as was seen since then.
+def retire_merged(warehouse: Warehouse, object_type: str) -> None:
+    """Delete the rows of records that were merged into others, as was seen later.
 
     A row that was read later than that is that of a record again.
     """
@@ -127,19 +127,21 @@ def retire_merged(warehouse: Warehouse, object_type: str, *, since: datetime) ->
         return
     warehouse.execute(
         f"delete from crm.{quoted(object_type)} as r using crm.id_aliases as a "  # noqa: S608  (quoted)
-        "where a.object_type = ? and a.old_id = r.id "
-        "and a.seen_at >= ? and r.synced_at < a.seen_at",
+        "where a.object_type = ? and a.old_id = r.id and r.synced_at < a.seen_at",
         object_type,
-        since,
     )
 
 
-def count_live(warehouse: Warehouse, object_type: str) -> int:
-    """Rows of live records; 0 without a table."""
+def count_live(warehouse: Warehouse, object_type: str, *, created_until: datetime) -> int:
+    """Rows of live records that there were at a moment; 0 without a table."""
     if not warehouse.has_table(object_type):
         return 0
-    sql = f"select count(*) as rows from crm.{quoted(object_type)} where not archived"  # noqa: S608  (quoted)
-    return int(warehouse.query(sql)["rows"][0].as_py())
+    found = warehouse.query(
+        f"select count(*) as rows from crm.{quoted(object_type)} "  # noqa: S608  (quoted)
+        "where not archived and (created_at is null or created_at <= ?)",
+        created_until,
+    )
+    return int(found["rows"][0].as_py())
 
 
 def ids_in(
@@ -194,7 +196,7 @@ def resolve_errors(
     warehouse.execute(
         "update crm.errors as e set resolved_at = ? "  # noqa: S608  (quoted)
         "where resolved_at is null and object_type = ? "
-        "and (? is null or property is null or property in (select unnest(?::varchar[]))) "
+        "and (? is null or property in (select unnest(?::varchar[]))) "
         f"and (exists (select 1 from crm.{quoted(object_type)} as r "
         "where r.id = try_cast(e.object_id as bigint) "
         "and r.synced_at >= ? and r.synced_at > e.last_seen_at) "

@@ -86,9 +86,10 @@ class Progress:
 
     `cursor` by HubSpot's clock: everything modified up to then is in the table. `gap`: how many
     live records HubSpot counted more than the table has, when all archived ones were listed
-    last. `sweep`: where the list of archived records goes on that each run reads a page of.
-    `refreshed_at` by our clock: when calculated properties were read last. `stale`: properties
-    that have to be read of every row, since their values are not in their columns yet.
+    last; None: they are to be listed again. `sweep`: where the list of archived records goes on
+    that each run reads a page of. `refreshed_at` by our clock: when calculated properties were
+    read last. `stale`: properties that have to be read of every row, since their values are not
+    in their columns yet.
     """
 
     cursor: datetime | None = None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 
 import pytest
-from harness import rows, settings_for, wait_until
+from harness import rows, settings_for, synced, wait_until
 
 from pipelines.backfill import backfill
 from pipelines.progress import Silent
 from pipelines.selection import everything, in_file
+from pipelines.simulator.variants import Variants
 from pipelines.stream import Bounds
 from pipelines.warehouse import Warehouse
 
@@ -65,7 +66,7 @@ def test_two_addresses_of_each_contact_take_no_room_for_ever(simulator, path, tm
 
 
 def test_a_backfill_makes_way_however_small_its_chunks_are(simulator, path):
-    """On a slow portal each is of what came in its time, and lands when nothing comes for a while."""
+    """On a slow portal each is of what came in its time, and lands when nothing more comes."""
     running = simulator(contacts=300, calls=0)
     slow = Bounds(at_risk_records=100, chunk_records=12_000, chunk_seconds=0.0)
     remarks: list[str] = []
@@ -96,3 +97,46 @@ def test_a_backfill_makes_way_however_small_its_chunks_are(simulator, path):
         ("complete", 1), ("interrupted", 1)
     ]  # fmt: skip
     assert rows(path, "select count(*) from crm.contacts")[0][0] > 200
+
+
+def test_a_record_archived_after_a_first_sync_that_search_did_not_count_is_found(simulator, path):
+    """One record more in the table than search counts, then one less in HubSpot than before."""
+    running = simulator(contacts=450, calls=0, variants=Variants(search_index_lag_s=30))
+    portal = running.portal
+    for one in portal.records["contacts"].live[:200]:
+        portal.archive("contacts", one)
+    portal.create("contacts", {"firstname": "Late"})
+    synced(running, path, ("contacts",))
+
+    portal.advance(3600)
+    last = portal.records["contacts"].live[-2]
+    portal.archive("contacts", last)
+    synced(running, path, ("contacts",))
+
+    assert rows(path, "select archived from crm.contacts where id = ?", last) == [(True,)]
+
+
+def test_a_record_created_in_mid_run_has_no_archived_ones_listed_for_it(simulator, path):
+    """Search counts it already and the table has it with the next run: nobody was archived."""
+    running = simulator(contacts=450, calls=0)
+    portal = running.portal
+    for one in portal.records["contacts"].live[:200]:
+        portal.archive("contacts", one)
+    synced(running, path, ("contacts",))
+    portal.advance(3600)
+    portal.update("contacts", portal.records["contacts"].live[0], {"firstname": "Changed"})
+    before = len(running.statistics.arrivals)
+
+    running.door.close_after(0)
+    run = threading.Thread(target=synced, args=(running, path, ("contacts",)))
+    run.start()
+    assert running.door.is_knocked_at.wait(60)
+    portal.advance(60)
+    portal.create("contacts", {"firstname": "New"})
+    running.door.open()
+    run.join()
+    synced(running, path, ("contacts",))
+
+    lists = [one for one in running.statistics.arrivals[before:] if one.endpoint == "list"]
+    assert len(lists) == 2
+    assert rows(path, "select count(*) from crm.contacts where firstname = 'New'") == [(1,)]

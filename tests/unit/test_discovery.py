@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -11,9 +12,10 @@ from hubspot_server import Reply, Request, client_for, served
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.discovery import discovered, listed
+from pipelines.discovery import changed, discovered, listed
 from pipelines.errors import TerminalError
 from pipelines.idpages import IdPage
+from pipelines.keyset import Window
 from pipelines.side_by_side import EMPTY_PAGES
 
 
@@ -117,3 +119,19 @@ def test_a_range_of_a_list_that_is_no_keyset_has_the_ids_inside():
             return [one async for found in pages for one in found.ids]
 
     assert asyncio.run(run()) == ["5", "9", "7"]
+
+
+def test_a_search_that_counts_more_than_it_shows_is_not_at_its_end():
+    """Without a next page, too: what is left out in silence would be missed for ever."""
+
+    def found(*ids: int, total: int) -> Reply:
+        return Reply(200, {"total": total, "results": [{"id": str(one)} for one in ids]})
+
+    async def run() -> list[str]:
+        script = (found(1, 2, total=3), found(7, total=1))
+        async with served(*script) as server, client_for(server.url) as client:
+            window = Window(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
+            pages = changed(client, "contacts", window)
+            return [one async for page_ in pages for one in page_.ids]
+
+    assert asyncio.run(run()) == ["1", "2", "7"]

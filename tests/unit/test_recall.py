@@ -153,3 +153,44 @@ def test_an_error_is_resolved_that_was_seen_by_a_run_cut_off_and_mended_before_i
         ("7", "X"),
         ("9", "X"),
     ]
+
+
+def test_reading_some_properties_resolves_only_their_own_errors(warehouse):
+    """What could not be read of a record in whole is still to be read, so `crm retry` needs it."""
+    failed = [
+        ErrorRow(
+            object_type="contacts", stage=stage, category="X", object_id="1", property=name,
+            is_retryable=stage == "read",
+        )
+        for stage, name in [("read", None), ("normalise", "score"), ("normalise", "amount")]
+    ]  # fmt: skip
+    rows = ledger.errors_table(failed, run_id="r", seen_at=EARLIER)
+    warehouse.land([Landing("errors", rows)])
+    warehouse.land([Landing("id_aliases", ledger.table_of([], ledger.ID_ALIASES))])
+    made(warehouse, "create table crm.contacts (id bigint, synced_at timestamptz)")
+    warehouse.execute("insert into crm.contacts values (1, ?)", NOW)
+
+    recall.resolve_errors(warehouse, "contacts", since=NOW, now=NOW, only=("score",))
+
+    found = warehouse.query("select property from crm.errors where resolved_at = ?", NOW)
+    assert found["property"].to_pylist() == ["score"]
+    assert recall.retryable_ids(warehouse, "contacts") == ["1"]
+
+
+def test_rows_of_merged_records_go_whichever_run_saw_the_merge(warehouse):
+    """The one that saw it may have been killed before; a row read later is a record again."""
+    aliases = [
+        AliasRow("contacts", 1, 9, EARLIER + timedelta(hours=1)),
+        AliasRow("contacts", 2, 9, EARLIER),
+        AliasRow("calls", 3, 9, NOW),
+    ]
+    warehouse.land([Landing("id_aliases", ledger.table_of(aliases, ledger.ID_ALIASES))])
+    made(warehouse, "create table crm.contacts (id bigint, synced_at timestamptz)")
+    warehouse.execute(
+        "insert into crm.contacts values (1, ?), (2, ?), (3, ?), (9, ?)",
+        EARLIER, NOW, EARLIER, EARLIER,
+    )  # fmt: skip
+
+    recall.retire_merged(warehouse, "contacts")
+
+    assert recall.ids_in(warehouse, "contacts").to_list() == [2, 3, 9]
