@@ -51,8 +51,6 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 CLOCK_S: Final = 0.999
 """HubSpot's clock is told in whole seconds: what it shows may be so much behind."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
