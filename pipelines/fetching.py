@@ -46,10 +46,10 @@ EXPECTED_S: Final = 5.0
 """How long HubSpot may take to say how many records there are."""
 CONNECTIONS: Final = CONCURRENCY + LIST_WORKERS + SEARCH_WORKERS
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 CLOCK_S: Final = 0.999
 """HubSpot's clock is told in whole seconds: what it shows may be so much behind."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,9 +321,9 @@ class _ObjectFetch:
         when the table has as many live records as HubSpot, none of them can be archived.
         """
         here = await self._room.told()
-        # Those created since the run began are not in the table yet.
-        there = Window(_EPOCH, self._opened_at, is_created=True).condition(self._object_type)
-        _, total = await Searching(self._client, self._object_type, there).greatest()
+        # What was created since the run began is no row yet.
+        until_now = Window(_EPOCH, self._opened_at, is_created=True).condition(self._object_type)
+        _, total = await Searching(self._client, self._object_type, until_now).greatest()
         self.live_total = total
         if total - here == self.errand.gap:
             after = ranges_in(self.sweep or "") or ((0, None),)

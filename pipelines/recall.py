@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipelines.duckdb_file import quoted
 from pipelines.ledger import ERRORS, SUMS
-from pipelines.steps import Progress
+from pipelines.steps import LANDED, Progress
 from pipelines.unread import VERSIONS
 from pipelines.warehouse import Warehouse
 
@@ -92,6 +92,9 @@ def versions(
 ) -> pa.Table:
     """When the rows of a table were modified, as `unread.VERSIONS`, by id.
 
+    Rows of a package that landed in part, the rest of which is lost, are left out: what was wrong
+    with their values may be among the rest.
+
     Args:
         warehouse: Open.
         object_type: Whose table.
@@ -104,9 +107,11 @@ def versions(
     found = warehouse.query(
         "select id, epoch_us(updated_at) as updated_us "  # noqa: S608  (quoted)
         f"from crm.{quoted(object_type)} where archived = ? and updated_at is not null "
+        "and synced_at <= ?::timestamptz "
         "and (? is null or (updated_at >= ? and synced_at > updated_at + interval 1 second)) "
         "order by id",
         archived,
+        warehouse.state.get(f"{LANDED}{object_type}", {}).get("synced_at"),
         since,
         since,
     )
@@ -179,25 +184,30 @@ def resolve_errors(
     now: datetime,
     only: Sequence[str] | None = None,
 ) -> None:
-    """Mark as resolved what did not fail again in this way since then.
+    """Mark as resolved what has not failed in this way again when it was last read, since then.
 
     With `only`, nothing but these properties was read, so other values are as wrong as before.
 
-    Its record has landed, or was merged into one that has, or has failed for another reason.
+    Its record has landed, or was merged into one that has, or has failed for another reason:
+    each time after it was last seen, be it in this run, or in one that was cut off before it.
     """
     if not (warehouse.has_table("errors") and warehouse.has_table(object_type)):
         return
     warehouse.execute(
-        "update crm.errors set resolved_at = ? "  # noqa: S608  (quoted)
-        "where resolved_at is null and object_type = ? and last_seen_at < ? "
+        "update crm.errors as e set resolved_at = ? "  # noqa: S608  (quoted)
+        "where resolved_at is null and object_type = ? "
         "and (? is null or property in (select unnest(?::varchar[]))) "
-        "and (try_cast(object_id as bigint) in ("
-        f"select id from crm.{quoted(object_type)} where synced_at >= ? union all "
-        "select old_id from crm.id_aliases where object_type = ? and seen_at >= ?) "
-        "or (object_id, stage) in (select (object_id, stage) from crm.errors "
-        "where object_type = ? and stage = 'read' and last_seen_at >= ?))",
-        now, object_type, since, only and list(only), only and list(only),
-        since, object_type, since, object_type, since,
+        f"and (exists (select 1 from crm.{quoted(object_type)} as r "
+        "where r.id = try_cast(e.object_id as bigint) "
+        "and r.synced_at >= ? and r.synced_at > e.last_seen_at) "
+        "or exists (select 1 from crm.id_aliases as a where a.object_type = e.object_type "
+        "and a.old_id = try_cast(e.object_id as bigint) "
+        "and a.seen_at >= ? and a.seen_at > e.last_seen_at) "
+        "or e.stage = 'read' and exists (select 1 from crm.errors as later "
+        "where later.object_type = e.object_type and later.object_id = e.object_id "
+        "and later.stage = e.stage "
+        "and later.last_seen_at >= ? and later.last_seen_at > e.last_seen_at))",
+        now, object_type, only and list(only), only and list(only), since, since, since,
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from pipelines.passes import Pass, check
 from pipelines.progress import Counters, View
 from pipelines.reading import Reading
 from pipelines.settings import Settings
-from pipelines.steps import ARCHIVED, LIVE, CutOff, Progress, Step
+from pipelines.steps import ARCHIVED, LANDED, LIVE, CutOff, Progress, Step
 from pipelines.stream import Bounds
 from pipelines.thread import Fetch
 from pipelines.views import apply_views
@@ -279,6 +279,8 @@ class _Run:
             self.outcome.archived += part.archived
         expected = passing.expected() if chunk.after is None else None
         state = self._state(fetched, self._position(fetched, step, chunk.after, expected))
+        latest = max(part.seen_at for part in chunk.parts)
+        state[f"{LANDED}{name}"] = {"synced_at": latest.isoformat()}
         return _Ready(name, [*landings, *made], state, chunk.rows, expected, on_disk)
 
     def _position(

@@ -17,6 +17,11 @@ MODIFIED: Final = "modified"
 SWEEP: Final = "sweep"
 IDS: Final = "ids"
 
+LANDED: Final = "landed "
+"""What the keys begin with under which dlt's state has the last `synced_at` of an object type.
+
+Rows that are younger are of a package that did not land in whole."""
+
 
 class Ids(Protocol):
     """Ids that are known before the run begins."""

@@ -369,7 +369,8 @@ def test_a_dry_run_tells_what_the_run_then_sends(kind, simulator, path, tmp_path
         ids = "\n".join(map(str, sorted(truth(running.portal))[:330]))
         selection = in_file(written(tmp_path, ids), None)
     else:
-        emails = (f"contact.{one}@example.com" for one in running.portal.records["contacts"].live)
+        live = running.portal.records["contacts"].live
+        emails = (f"contact.{one}@example.com" for one in live if one % 20)
         selection = in_file(written(tmp_path, "\n".join(emails)), "email")
 
     plan = plan_backfill(

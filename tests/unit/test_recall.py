@@ -124,6 +124,37 @@ def test_errors_are_resolved_only_for_records_that_landed_since(warehouse):
     ]
 
 
+def test_an_error_is_resolved_that_was_seen_by_a_run_cut_off_and_mended_before_it_went_on(
+    warehouse,
+):
+    """Both ran since the first of them began; what was seen and read together stays open."""
+    hours = [NOW + timedelta(hours=number) for number in range(3)]
+    failed = [
+        ErrorRow(object_type="contacts", stage="normalise", category="X", object_id=object_id)
+        for object_id in ("1", "2", "7", "8")
+    ]
+    again = ErrorRow(object_type="contacts", stage="read", category="Y", object_id="9")
+    before = ErrorRow(object_type="contacts", stage="read", category="X", object_id="9")
+    seen = ledger.errors_table([*failed, before], run_id="r", seen_at=hours[1])
+    late = ledger.errors_table([again], run_id="s", seen_at=hours[2])
+    aliases = [AliasRow("contacts", 7, 1, hours[2]), AliasRow("contacts", 8, 1, hours[1])]
+    warehouse.land([Landing("errors", pa.concat_tables([seen, late]))])
+    warehouse.land([Landing("id_aliases", ledger.table_of(aliases, ledger.ID_ALIASES))])
+    made(warehouse, "create table crm.contacts (id bigint, synced_at timestamptz)")
+    warehouse.execute("insert into crm.contacts values (1, ?), (2, ?)", hours[2], hours[1])
+
+    recall.resolve_errors(warehouse, "contacts", since=NOW, now=hours[2])
+
+    found = warehouse.query(
+        "select object_id, category from crm.errors where resolved_at is not null order by 1"
+    )
+    assert [tuple(row.values()) for row in found.to_pylist()] == [
+        ("1", "X"),
+        ("7", "X"),
+        ("9", "X"),
+    ]
+
+
 def test_reading_some_properties_resolves_only_their_own_errors(warehouse):
     """What could not be read of a record in whole is still to be read, so `crm retry` needs it."""
     failed = [
