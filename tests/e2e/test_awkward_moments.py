@@ -41,6 +41,7 @@ def filled(running, path, selection, *, stop=None, **options):
     return row
 
 
+@pytest.mark.slow
 def test_two_addresses_of_each_contact_take_no_room_for_ever(simulator, path, tmp_path):
     """Each page is of half as many records as values: what it took for the others is free again."""
     running = simulator(contacts=300, calls=0)
@@ -66,6 +67,7 @@ def test_two_addresses_of_each_contact_take_no_room_for_ever(simulator, path, tm
     assert rows(path, "select count(*) from crm.contacts") == [(150,)]
 
 
+@pytest.mark.slow
 def test_a_backfill_makes_way_however_small_its_chunks_are(simulator, path):
     """On a slow portal each is of what came in its time, and lands when nothing more comes."""
     running = simulator(contacts=300, calls=0)
@@ -133,6 +135,7 @@ def test_a_backfill_makes_no_way_before_it_has_something_to_go_on_from(simulator
     assert rows(path, "select count(*) from crm.contacts where archived") == [(len(archived),)]
 
 
+@pytest.mark.slow
 def test_a_record_archived_after_a_first_sync_that_search_did_not_count_is_found(simulator, path):
     """One record more in the table than search counts, then one less in HubSpot than before."""
     running = simulator(contacts=450, calls=0, variants=Variants(search_index_lag_s=30))
@@ -150,6 +153,7 @@ def test_a_record_archived_after_a_first_sync_that_search_did_not_count_is_found
     assert rows(path, "select archived from crm.contacts where id = ?", last) == [(True,)]
 
 
+@pytest.mark.slow
 def test_a_record_created_in_mid_run_has_no_archived_ones_listed_for_it(simulator, path):
     """Search counts it already and the table has it with the next run: nobody was archived."""
     running = simulator(contacts=450, calls=0)

@@ -124,6 +124,7 @@ def test_everything(still, path):
     assert (row.command, row.cursor_from, row.status) == ("backfill", "all", "complete")
 
 
+@pytest.mark.slow
 def test_a_backfill_is_no_sync(still, path):
     """The next sync reads everything: a backfill says nothing about what has changed since."""
     filled(still, path, id_range(None, 600))
@@ -132,6 +133,7 @@ def test_a_backfill_is_no_sync(still, path):
     assert row.requested_ids == len(truth(still.portal))
 
 
+@pytest.mark.slow
 def test_a_range_of_ids_has_both_ends_and_archived_records(still, path):
     known = sorted(truth(still.portal))
     archived = still.portal.records["contacts"].archived[1]
@@ -145,6 +147,7 @@ def test_a_range_of_ids_has_both_ends_and_archived_records(still, path):
     assert rows(path, "select archived from crm.contacts where id = ?", archived) == [(True,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_created", [True, False])
 def test_a_window_has_both_ends_and_archived_records(is_created, still, path):
     key = "createdAt" if is_created else "updatedAt"
@@ -232,6 +235,7 @@ def test_e_mail_addresses_are_found_in_any_case_and_secondary_ones_too(simulator
     assert row.unaccounted_ids == 0
 
 
+@pytest.mark.slow
 def test_two_addresses_of_one_contact_far_apart_add_up(simulator, path, tmp_path):
     """They come with different batches, and the contact twice; it is one row."""
     running = simulator(contacts=300, calls=0, seed=6)
@@ -333,6 +337,7 @@ def test_a_property_of_a_range_or_window_is_read_of_its_rows(selection, still, f
     assert row.loaded_rows == count
 
 
+@pytest.mark.slow
 def test_a_column_that_a_backfill_begins_is_filled_by_the_next_sync(simulator, path, tmp_path):
     """The type changed: what a backfill read has the new column, and the others get it, too."""
     running = simulator(contacts=120, calls=0)
@@ -404,6 +409,7 @@ def test_the_same_backfill_goes_on_where_it_was_cut_off(simulator, path):
     assert ids_of(path) == truth(running.portal).keys()
 
 
+@pytest.mark.slow
 def test_restart_begins_anew(simulator, path):
     running = simulator(contacts=400, calls=0)
     cut_off_at(running, path, everything(), running.portal.records["contacts"].live[-1])
@@ -413,6 +419,7 @@ def test_restart_begins_anew(simulator, path):
     assert row.requested_ids == len(truth(running.portal))
 
 
+@pytest.mark.slow
 def test_a_file_goes_on_as_long_as_its_ids_are_the_same(simulator, path, tmp_path):
     running = simulator(contacts=400, calls=0)
     known = sorted(truth(running.portal))[:350]
@@ -430,6 +437,7 @@ def test_a_file_goes_on_as_long_as_its_ids_are_the_same(simulator, path, tmp_pat
     assert goes_on.requested_ids == 350 - landed
 
 
+@pytest.mark.slow
 def test_a_window_without_an_end_ends_where_it_was_first_opened(simulator, path):
     running = simulator(contacts=400, calls=0)
     portal = running.portal
@@ -451,6 +459,7 @@ def test_a_window_without_an_end_ends_where_it_was_first_opened(simulator, path)
     assert row.requested_ids == len(inside) - landed
 
 
+@pytest.mark.slow
 def test_a_property_backfill_goes_on_where_it_was_cut_off(simulator, path):
     running = simulator(contacts=400, calls=0)
     synced(running, path, ("contacts",))
@@ -469,6 +478,7 @@ def test_a_property_backfill_goes_on_where_it_was_cut_off(simulator, path):
     assert rows(path, "select count(score) from crm.contacts") == [(400,)]
 
 
+@pytest.mark.slow
 def test_status_shows_backfills_that_were_cut_off_and_how_to_go_on(simulator, path):
     running = simulator(contacts=400, calls=0)
     cut_off_at(running, path, id_range(1, None), running.portal.records["contacts"].live[-1])
@@ -496,6 +506,7 @@ def small_backfill(running, path):
     return started(*SMALL_BACKFILL, path, 50, 60, "contacts", cwd=path.parent, simulator=running)
 
 
+@pytest.mark.slow
 def test_a_sync_works_between_two_chunks_of_a_backfill(simulator, path):
     """The schedule goes on while somebody reads everything for hours."""
     running = simulator(contacts=400, calls=40)
@@ -552,6 +563,7 @@ def test_two_backfills_of_the_same_share_it(simulator, path):
     assert rows(path, "select sum(requested_ids) from crm.runs") == [(len(truth(running.portal)),)]
 
 
+@pytest.mark.slow
 def test_a_second_backfill_that_may_not_wait_stops_with_one_line(simulator, path):
     running = simulator(contacts=100, calls=0)
     running.door.close_after(0)

@@ -251,6 +251,7 @@ def test_what_changes_in_mid_run_arrives_in_this_run_or_the_next(synced_once, pa
     assert_equals_a_full_sync(running, path)
 
 
+@pytest.mark.slow
 def test_what_changes_in_a_first_run_arrives_with_the_next(simulator, path):
     """The first run takes hours: what it has passed by already may change behind its back."""
     running = simulator(contacts=300, calls=0)
@@ -430,6 +431,7 @@ def test_a_thousand_changes_cost_at_most_30_requests(simulator, path):
 # ---------------------------------------------------------------- archived records
 
 
+@pytest.mark.slow
 def test_all_archived_records_are_listed_when_live_ones_are_gone(simulator, path):
     """Search does not show archived records, and their list is in order of ids, not of time."""
     running = simulator(contacts=450, calls=0)
@@ -454,6 +456,7 @@ def test_all_archived_records_are_listed_when_live_ones_are_gone(simulator, path
     assert rows(path, "select archived from crm.contacts where id = ?", last) == [(True,)]
 
 
+@pytest.mark.slow
 def test_an_archived_record_is_found_though_a_new_one_makes_up_for_it(simulator, path):
     """HubSpot counts as many live records as before; the table would have one more."""
     running = simulator(contacts=500, calls=0)
@@ -470,6 +473,7 @@ def test_an_archived_record_is_found_though_a_new_one_makes_up_for_it(simulator,
     assert_equals_a_full_sync(running, path)
 
 
+@pytest.mark.slow
 def test_records_created_in_mid_run_do_not_have_all_archived_ones_listed(simulator, path):
     """In a busy portal HubSpot always counts some more than the table can have."""
     running = simulator(contacts=400, calls=0)
@@ -509,6 +513,7 @@ def test_records_deleted_for_good_do_not_have_all_archived_ones_listed_each_time
 # ---------------------------------------------------------------- --since and --full
 
 
+@pytest.mark.slow
 def test_since_opens_the_window_earlier(synced_once, path):
     """What is in the table as it is, is not read again; what is not, is."""
     running = synced_once()
@@ -545,6 +550,7 @@ def test_since_in_the_first_run_leaves_out_what_is_older(simulator, path):
     assert again.requested_ids == 0
 
 
+@pytest.mark.slow
 def test_full_reads_everything_anew(synced_once, path):
     running = synced_once()
     with duckdb.connect(str(path)) as connection:
@@ -569,6 +575,7 @@ def changed_a_lot(running) -> None:
         portal.archive("contacts", record_id)
 
 
+@pytest.mark.slow
 def test_a_first_sync_cut_off_among_live_records_goes_on(simulator, path):
     running = simulator(contacts=400, calls=0)
     cut_off_at(running, path, running.portal.records["contacts"].live[-1])
@@ -586,6 +593,7 @@ def test_a_first_sync_cut_off_among_live_records_goes_on(simulator, path):
     assert_equals_a_full_sync(running, path)
 
 
+@pytest.mark.slow
 def test_a_first_sync_cut_off_among_archived_records_goes_on(simulator, path):
     running = simulator(contacts=400, calls=0)
     for record_id in list(running.portal.records["contacts"].live)[:250]:
@@ -618,6 +626,7 @@ def test_a_sync_cut_off_among_modified_records_goes_on(synced_once, path):
     assert_equals_a_full_sync(running, path)
 
 
+@pytest.mark.slow
 def test_a_sync_cut_off_among_newly_archived_records_goes_on(synced_once, path):
     running = synced_once()
     before = progress_of(path)
@@ -646,6 +655,7 @@ def test_full_after_a_run_that_was_cut_off_begins_anew(simulator, path):
     assert_equals_a_full_sync(running, path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [pytest.param("live", marks=pytest.mark.slow), "modified"])
 def test_rows_lost_between_a_step_and_its_count_make_the_next_run_read_everything(
     step, simulator, path
@@ -728,6 +738,7 @@ def test_a_type_change_fills_the_new_column_of_every_row(synced_once, path):
     assert len(refreshes(path)) == 1
 
 
+@pytest.mark.slow
 def test_a_property_included_again_is_read_of_every_row(simulator, path):
     running = simulator(contacts=150, calls=0)
     without = {"objects": {"contacts": ObjectSettings(exclude_properties=("firstname",))}}
@@ -744,6 +755,7 @@ def test_a_property_included_again_is_read_of_every_row(simulator, path):
     }
 
 
+@pytest.mark.slow
 def test_a_refresh_that_was_cut_off_goes_on(synced_once, path):
     running = synced_once()
     running.portal.change_property_type("contacts", "property_number", "string/text")
@@ -822,6 +834,7 @@ def grown_older(portal, value: str) -> None:
 CALCULATED = "hs_v2_time_in_current_stage"
 
 
+@pytest.mark.slow
 def test_calculated_properties_are_read_of_every_row_on_their_schedule(simulator, path):
     """HubSpot changes them without a date of modification."""
     running = simulator(contacts=150, calls=0)

@@ -344,6 +344,7 @@ def chains() -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_killed_while_it_lands_and_when_all_has_landed(kill_at):
     """One of many, for a quick answer."""
     places = (

@@ -51,7 +51,7 @@ def test_processes_with_one_token_share_one_budget(tmp_path, simulator):
 
 def test_a_run_stops_before_the_days_reserve_and_goes_on_the_next_day(tmp_path, simulator):
     """Nothing is refused, what was read has landed, and the line says how much and until when."""
-    portal = simulator(contacts=1500, calls=5, requests_per_day=40)
+    portal = simulator(contacts=2500, calls=5, requests_per_day=60)
 
     def sync():
         return crm("sync", "contacts", "--quiet", cwd=tmp_path, simulator=portal, env=reserve)
@@ -59,13 +59,13 @@ def test_a_run_stops_before_the_days_reserve_and_goes_on_the_next_day(tmp_path, 
     reserve = {"SOURCES__HUBSPOT__DAILY_RESERVE_PCT": "20"}
     done = sync()
 
-    line = assert_one_line(done, 4, "of 40 requests are used and 8 kept", "daily_reserve_pct = 20")
+    line = assert_one_line(done, 4, "of 60 requests are used and 12 kept", "daily_reserve_pct = 20")
     assert "midnight in the account's time zone US/Eastern: 20" in line
     assert portal.statistics.rate_limited == 0
-    assert portal.statistics.count <= 40 - 8
+    assert portal.statistics.count <= 60 - 12
     assert portal.statistics.requests["account_details"] == 1
     landed = rows(tmp_path / "hubspot.duckdb", "select count(*) from crm.contacts")[0][0]
-    assert 0 < landed < 1500
+    assert 0 < landed < 2500
     assert rows(
         tmp_path / "hubspot.duckdb", "select distinct status, loaded_rows from crm.runs"
     ) == [("incomplete", landed)]
@@ -77,7 +77,7 @@ def test_a_run_stops_before_the_days_reserve_and_goes_on_the_next_day(tmp_path, 
     reserve["SOURCES__HUBSPOT__DAILY_RESERVE_PCT"] = "0"
     portal.limits.used_today = 0
     assert sync().returncode == 0
-    assert rows(tmp_path / "hubspot.duckdb", "select count(*) >= 1500 from crm.contacts")[0][0]
+    assert rows(tmp_path / "hubspot.duckdb", "select count(*) >= 2500 from crm.contacts")[0][0]
 
 
 def planned(cwd, simulator, *arguments, **env):

@@ -134,6 +134,7 @@ def fixed(drifted, tmp_path_factory):
 # ---------------------------------------------------------------- what is found
 
 
+@pytest.mark.slow
 def test_a_warehouse_that_is_up_to_date_has_no_findings(simulator, path):
     running = simulator(contacts=230, calls=40)
     synced(running, path)
@@ -173,6 +174,7 @@ def test_every_difference_is_found_and_nothing_else_is_changed(drifted, copy):
     assert {name: after[name] for name in before} == before
 
 
+@pytest.mark.slow
 def test_the_next_reconcile_replaces_what_an_earlier_one_found(drifted, copy):
     reconciled(drifted.running, copy)
     by_hand(copy, ("delete from crm.contacts where id = ?", drifted.gone[0]))
@@ -193,6 +195,7 @@ def test_a_reconcile_does_not_make_the_tables_look_fresher(drifted, fixed):
     assert rows(fixed.path, freshness) == rows(drifted.path, freshness)
 
 
+@pytest.mark.slow
 def test_the_next_sync_brings_what_is_pending(drifted, fixed, copy):
     shutil.copy(fixed.path, copy)
     running = drifted.running
@@ -208,6 +211,7 @@ def test_the_next_sync_brings_what_is_pending(drifted, fixed, copy):
     assert {**before, "contacts": 0} == {**after, "contacts": 0}
 
 
+@pytest.mark.slow
 def test_changes_made_meanwhile_are_no_findings(simulator, path):
     """HubSpot is asked once more, id by id: what is so by then counts."""
     running = simulator(contacts=300, calls=5)
@@ -230,6 +234,7 @@ def test_changes_made_meanwhile_are_no_findings(simulator, path):
     assert results[0].left == 1
 
 
+@pytest.mark.slow
 def test_search_that_lags_behind_is_told_and_is_no_finding(simulator, path):
     running = simulator(contacts=120, calls=5)
     synced(running, path)
@@ -323,6 +328,7 @@ def test_merged_rows_go_and_their_ids_lead_to_the_winner(drifted, fixed):
     ]
 
 
+@pytest.mark.slow
 def test_an_id_merged_twice_leads_to_the_row_there_is(simulator, path):
     """Or a join through `id_aliases` would end at an id without a row."""
     running = simulator(contacts=30, calls=1)
@@ -349,6 +355,7 @@ def test_a_second_fix_changes_nothing(drifted, fixed, copy):
     assert_same(dump(copy, without=BY_THE_CLOCK | {"seen_at"}), before)
 
 
+@pytest.mark.slow
 def test_full_syncs_after_a_fix_change_nothing(simulator, path):
     """In particular they do not bring back what was deleted."""
     running = simulator(contacts=120, calls=5)
@@ -366,6 +373,7 @@ def test_full_syncs_after_a_fix_change_nothing(simulator, path):
     assert found(reconciled(running, path)) == {}
 
 
+@pytest.mark.slow
 def test_a_record_that_is_back_is_no_deletion_any_more(simulator, path):
     running = simulator(contacts=60, calls=1)
     synced(running, path)
@@ -384,6 +392,7 @@ def test_a_record_that_is_back_is_no_deletion_any_more(simulator, path):
     assert found(reconciled(running, path)) == {}
 
 
+@pytest.mark.slow
 def test_the_token_of_another_portal_empties_nothing(simulator, path):
     """Every row would be missing there, and every value gone."""
     synced(simulator(contacts=150, calls=1, seed=1), path)
@@ -402,6 +411,7 @@ def test_the_token_of_another_portal_empties_nothing(simulator, path):
 # ---------------------------------------------------------------- when HubSpot fails
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "faults",
     [
@@ -427,6 +437,7 @@ def test_faults_change_no_finding(faults, drifted, fixed, copy, simulator):
         assert tables[table] == expected[table]
 
 
+@pytest.mark.slow
 def test_a_record_that_cannot_be_read_stays_a_finding(simulator, path):
     """Exit 1; nothing that HubSpot did not call deleted is emptied."""
     running = simulator(contacts=80, calls=1)
@@ -446,6 +457,7 @@ def test_a_record_that_cannot_be_read_stays_a_finding(simulator, path):
     ]
 
 
+@pytest.mark.slow
 def test_a_list_that_cannot_be_had_is_no_proof_of_anything(simulator, path):
     """Exit 4: with half a list every other row would look deleted."""
     running = simulator(contacts=250, calls=1)
@@ -502,6 +514,7 @@ def test_an_object_type_that_was_never_synced_is_told_so(simulator, path):
         reconciled(running, path, "calls")
 
 
+@pytest.mark.slow
 def test_a_missing_scope_ends_it_at_once(simulator, path):
     running = simulator(contacts=5, calls=5)
     synced(running, path)
@@ -513,6 +526,7 @@ def test_a_missing_scope_ends_it_at_once(simulator, path):
     assert rows(path, "select status from crm.runs where command = 'reconcile'") == [("failed",)]
 
 
+@pytest.mark.slow
 def test_a_stop_changes_nothing_and_is_written_down(drifted, copy):
     stop = threading.Event()
     stop.set()
@@ -528,6 +542,7 @@ def test_a_stop_changes_nothing_and_is_written_down(drifted, copy):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "packages",
     [
@@ -560,6 +575,7 @@ def landed(path) -> int:
     return len(list(path.with_name(path.name + ".work").glob("dlt/*/load/loaded/*")))
 
 
+@pytest.mark.slow
 def test_a_portal_without_records_is_compared_like_any_other(simulator, path):
     """Its lists are empty, and that is an answer."""
     running = simulator(portal=Portal.build(contacts=1, calls=3))

@@ -216,6 +216,7 @@ def errors_of(path, record_id):
     )
 
 
+@pytest.mark.slow
 def test_an_error_is_resolved_when_its_value_is_and_comes_back_as_the_same_row(simulator, path):
     """`resolved_at` is set by a later success; a repeat updates the row and does not double it."""
     running = simulator(contacts=40, calls=5)

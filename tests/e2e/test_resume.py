@@ -108,6 +108,7 @@ def assert_complete(path, undisturbed) -> None:
 # ---------------------------------------------------------------- SIGKILL, where it hurts
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_at_its_checkpoint(still, undisturbed, path):
     """What has landed is not read again, and the killed run is not left as `running`."""
     with small_chunks(still, path) as process:
@@ -440,6 +441,7 @@ def assert_read_in_whole(tiny, path, read_once) -> None:
     assert_complete(path, dump(read_once / WAREHOUSE, without=BY_THE_CLOCK))
 
 
+@pytest.mark.slow
 def test_a_working_folder_that_dlt_cannot_read_is_made_anew(tiny, read_once, tmp_path):
     """Left by a process killed while it deleted, it failed every later run, and `crm doctor`."""
     path = without("crm/load/normalized", read_once, tmp_path / "copy")

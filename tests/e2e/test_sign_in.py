@@ -149,6 +149,7 @@ def test_a_fault_that_expires_tokens_leaves_the_sign_in_alone(portal_of, tmp_pat
     assert_all_landed(portal, tmp_path / WAREHOUSE)
 
 
+@pytest.mark.slow
 def test_a_token_that_expires_under_many_requests_is_refreshed_once(portal_of, tmp_path):
     """All that were under way come back with 401; one of them asks for the new token."""
     portal = portal_of(1000, contacts=2500, at={30: expire}, batch_latency_s=0.1)

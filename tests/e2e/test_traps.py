@@ -310,6 +310,7 @@ def test_lists_land_as_json_and_are_text_lists_in_the_views(settled):
 # ---------------------------------------------------------------- 6: the file is open elsewhere
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["read-only", pytest.param("read-write", marks=pytest.mark.slow)])
 def test_a_warehouse_opened_elsewhere_in_mid_run_ends_with_5_and_keeps_the_data(
     mode, simulator, path, tmp_path
@@ -383,6 +384,7 @@ def test_a_second_crm_on_the_same_warehouse_stops_with_one_line(simulator, path,
     assert_equals_undisturbed(running, path)
 
 
+@pytest.mark.slow
 def test_overlapping_schedules_run_one_after_the_other(simulator, path, tmp_path):
     """The second waits for the first, within `--wait`, and then does its own work."""
     running = simulator(contacts=150, calls=5)
