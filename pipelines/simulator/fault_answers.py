@@ -35,6 +35,11 @@ def asked_ids(body: bytes) -> list[str]:
         return []
 
 
+def asked_properties(body: bytes) -> list[str]:
+    """The properties that a batch/read asks for; none where it leaves them to HubSpot."""
+    return list(msgspec.json.decode(body).get("properties") or ())
+
+
 # Of batch/read. Each gives the changed answer, or None where there is nothing to change.
 
 
@@ -91,7 +96,7 @@ def unasked(answer: Answer, call: Call, rng: Random) -> Answer | None:
     other = next((one for one in (*ids[start:], *ids[:start]) if str(one) not in near), None)
     if not results or other is None:
         return None
-    names = list(results[0]["properties"])
+    names = asked_properties(call.body)
     more = answers(call, [records.by_id[other]], names)
     results.insert(rng.randint(0, len(results)), more[0])
     return answer

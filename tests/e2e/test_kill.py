@@ -332,13 +332,19 @@ CLOSING = (
 PLACES = (*DISCOVERY, *READING, *LANDING, *CLOSING)
 
 
+def reached(name: str, places: Sequence[Place]) -> list[Place]:
+    """Without those that a command never comes to: known ids are neither listed nor searched."""
+    is_known = name in ("ids", "property")
+    return [place for place in places if not (is_known and "side_by_side" in place.function)]
+
+
 def chains() -> list[Any]:
     """Commands, each with some places in the order of a run; all of them for the first two."""
     step = len(PLACES) // 5
     starts = {"sync": range(step), "all": range(step)}
     starts |= {"ids": range(3), "window": range(3, 6), "property": range(6, step)}
     return [
-        pytest.param(name, PLACES[start::step], id=f"{name} from {start}")
+        pytest.param(name, reached(name, PLACES[start::step]), id=f"{name} from {start}")
         for name, some in starts.items()
         for start in some
     ]
@@ -394,7 +400,7 @@ KILLS = 4
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(14))
 def test_killed_at_any_moment_while_records_change(seed, killable, base, tmp_path):
     """Whatever has changed between a kill and the next try is in the tables at the end."""
     chance, name = random.Random(seed), ("sync", *COMMANDS)[seed % 6]

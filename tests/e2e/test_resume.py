@@ -6,7 +6,6 @@ so that a small portal has many checkpoints; those interrupted are `crm sync` it
 
 from __future__ import annotations
 
-import random
 import shutil
 import signal
 import threading
@@ -211,44 +210,6 @@ def test_killed_and_the_working_folder_deleted(still, undisturbed, path):
         process.kill()
     assert process.returncode == -signal.SIGKILL
     shutil.rmtree(work_folder(path))
-
-    run_to_the_end(still, path)
-
-    assert_complete(path, undisturbed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(6))
-def test_killed_again_and_again_at_random_points(seed, still, undisturbed, path):
-    """Seven kills in one warehouse, each in what the one before left behind."""
-    chance = random.Random(seed)
-    kills = 0
-    while kills < 7:
-        was_running = killed_at(still, path, chance.uniform(LEAST_S, MOST_S))
-        kills += was_running
-        if chance.random() < 0.25:
-            shutil.rmtree(work_folder(path), ignore_errors=True)
-        if not was_running:
-            assert_complete(path, undisturbed)
-            path.unlink()
-            shutil.rmtree(work_folder(path), ignore_errors=True)
-
-    run_to_the_end(still, path)
-
-    assert_complete(path, undisturbed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
-def test_killed_second_runs_leave_what_the_first_one_landed(seed, still, undisturbed, path):
-    """In a rerun every chunk replaces rows: a kill between delete and insert may lose none."""
-    chance = random.Random(f"rerun {seed}")
-    run_to_the_end(still, path)
-    for _ in range(3):
-        killed_at(still, path, chance.uniform(LEAST_S, MOST_S))
-        found = dump(path, without=BY_THE_CLOCK)
-        assert found["contacts"] == undisturbed["contacts"]
-        assert found["calls"] == undisturbed["calls"]
 
     run_to_the_end(still, path)
 

@@ -107,7 +107,7 @@ def fault(name: str, last: str) -> Fault:
     """In every request at first; what ends a run ends it at the endpoint `last`."""
     is_end = name.startswith("429-daily") or KINDS[name].of in {"from n", "old tokens"}
     share = 0.05 if KINDS[name].of == "ids" else 1.0
-    return Fault(name, share=share, begin=3, endpoint=last if is_end else None, seconds=0.2)
+    return Fault(name, share=share, begin=1, endpoint=last if is_end else None, seconds=0.2)
 
 
 def contents(file: Path) -> str:
