@@ -274,6 +274,7 @@ def cells_but(path, *columns: str) -> list[tuple[object, ...]]:
     return rows(path, f"select {cells} from crm.contacts order by id")
 
 
+@pytest.mark.slow
 def test_a_property_alone_changes_no_other_column(simulator, path):
     """The others are not read, `updated_at` neither; new records are not added."""
     running = simulator(contacts=150, calls=0)
@@ -359,6 +360,7 @@ def test_a_column_that_a_backfill_begins_is_filled_by_the_next_sync(simulator, p
 # ---------------------------------------------------------------- --dry-run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["all", "range", "ids", "emails", "property"])
 def test_a_dry_run_tells_what_the_run_then_sends(kind, simulator, path, tmp_path):
     running = simulator(contacts=450, calls=0)

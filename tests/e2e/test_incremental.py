@@ -273,6 +273,7 @@ def test_what_changes_in_a_first_run_arrives_with_the_next(simulator, path):
 # ---------------------------------------------------------------- search that lags behind
 
 
+@pytest.mark.slow
 def test_what_search_shows_late_arrives_and_the_lag_is_measured(synced_once, path):
     """Search knew nothing of the change when it was asked first; the overlap looks once more."""
     running = synced_once(variants=Variants(search_index_lag_s=30))
@@ -610,6 +611,7 @@ def test_a_first_sync_cut_off_among_archived_records_goes_on(simulator, path):
     assert_equals_a_full_sync(running, path)
 
 
+@pytest.mark.slow
 def test_a_sync_cut_off_among_modified_records_goes_on(synced_once, path):
     running = synced_once()
     before = progress_of(path)

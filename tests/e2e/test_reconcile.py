@@ -186,6 +186,7 @@ def test_the_next_reconcile_replaces_what_an_earlier_one_found(drifted, copy):
     assert rows(copy, "select count(distinct run_id) from crm.reconciliation") == [(1,)]
 
 
+@pytest.mark.slow
 def test_a_reconcile_does_not_make_the_tables_look_fresher(drifted, fixed):
     freshness = (
         "select complete_as_of, last_status, count_loaded from analytics.sync_freshness "
