@@ -242,9 +242,9 @@ def bench_million(console: Console, folder: Path) -> None:
             command = (*CRM, "sync", "contacts", "--quiet", "--warehouse", str(warehouse))
             one = run(command, settings_of(port))
             with duckdb.connect(str(warehouse), read_only=True) as connection:
-                requests, rows = connection.sql(
+                ((requests, rows),) = connection.sql(
                     "select requests, loaded_rows from crm.runs order by started_at desc limit 1"
-                ).fetchone() or (0, 0)
+                ).fetchall()
             table.add_row(
                 name, f"{one.seconds:.1f}", f"{requests:,}", f"{rows:,}", f"{one.peak_mb:.0f}"
             )
