@@ -180,11 +180,11 @@ class Chunk:
 def _with_lines(
     errors: Sequence[ErrorRow], lines_of: Callable[[Collection[str]], Mapping[str, int]]
 ) -> list[ErrorRow]:
-    """The same rows, each with the line that its id was read from."""
-    lines = lines_of({row.object_id for row in errors if row.object_id})
+    """The same rows; one about an id, not about a value, with the line that it was read from."""
+    lines = lines_of({row.object_id for row in errors if row.object_id and not row.property})
     return [
         replace(row, context={**(row.context or {}), "lines": [lines[row.object_id or ""]]})
-        if row.object_id in lines
+        if row.object_id in lines and not row.property
         else row
         for row in errors
     ]

@@ -389,8 +389,7 @@ def test_a_dry_run_tells_what_the_run_then_sends(kind, simulator, path, tmp_path
     line = plan.lines[0]
     assert line.records.live == pytest.approx(row.requested_ids, rel=0.05, abs=6)
     sent = running.statistics.count - sum(before.values())
-    # A page of addresses of which some are not found is looked for once more.
-    assert line.requests == pytest.approx(sent, rel=0.5 if kind == "emails" else 0.3, abs=4)
+    assert line.requests == pytest.approx(sent, rel=0.3, abs=4)
     assert plan.asked <= 5
 
 
