@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from pipelines.errors import HubSpotError, TransientError
 from pipelines.hubspot.client import BatchAnswer
@@ -128,7 +129,7 @@ class Rows:
         known = {} if others and is_unfinished(others[-1]) else named_ids(others)
         said = {one: what for one, what in named_ids(answers).items() if one in known}
         return [
-            replace(_explained(unexplained, *said[object_id]), object_id=object_id)
+            _explained(replace(unexplained, object_id=object_id), *said[object_id])
             if object_id in said
             else replace(unexplained, object_id=object_id)
             for object_id in sorted(missing)
@@ -146,9 +147,21 @@ def _explained(row: ErrorRow, answer: BatchAnswer, entry: BatchError) -> ErrorRo
         message=entry.message,
         http_status=answer.http_status,
         correlation_id=answer.correlation_id,
-        context=entry.details(),
+        context=_of_its_own(entry, row.object_id),
         is_retryable=False,
     )
+
+
+def _of_its_own(entry: BatchError, object_id: str | None) -> dict[str, Any]:
+    """All that an entry says of one id.
+
+    HubSpot has one entry for all ids that a request misses. Which of the others shared the
+    request is chance, and each of them has a row: an id's row must not differ for them.
+    """
+    said, context = entry.details(), entry.context
+    if isinstance(context, dict) and isinstance(ids := context.get("ids"), list):
+        said["context"] = {**context, "ids": [one for one in ids if str(one) == object_id]}
+    return said
 
 
 def _ids_in(context: object, entry_id: str | None) -> set[str]:

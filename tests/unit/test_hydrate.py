@@ -162,6 +162,18 @@ def test_error_rows_hold_hubspots_own_words():
     assert row.context == {"context": {"ids": ["9"]}}
 
 
+def test_an_error_row_does_not_depend_on_what_else_was_in_the_request():
+    """HubSpot has one entry for all ids a request misses: which those are is chance."""
+    both = answer(missing=("8", "9"))
+
+    batch, _ = read(both, both, ids=("8", "9"))
+
+    assert [(row.object_id, row.context) for row in batch.errors] == [
+        ("8", {"context": {"ids": ["8"]}}),
+        ("9", {"context": {"ids": ["9"]}}),
+    ]
+
+
 def test_old_and_new_id_of_a_merge_in_one_batch():
     """One record answers both: one row, one alias, no error."""
     batch, asked = read(answer(record(2, hs_merged_object_ids="1")), ids=("1", "2"))
