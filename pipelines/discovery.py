@@ -11,7 +11,7 @@ from pipelines.errors import TerminalError
 from pipelines.hubspot.client import MAX_BATCH_READ, HubSpotClient
 from pipelines.idpages import IdPage, number_of
 from pipelines.keyset import Listing, OutOfOrderError, Searching, Source, Window
-from pipelines.ranges import WORTH_SPLITTING, IdRange, Ranges, ranges_in
+from pipelines.ranges import WORTH_SPLITTING, Ranges, Reader, ranges_in
 from pipelines.side_by_side import EMPTY_PAGES, Search, endless, in_ranges
 
 _BEFORE_THE_FIRST: Final = "0"  # no record has this id
@@ -107,7 +107,7 @@ async def changed(
             tell_count(first.left or 0)
             ranges = Ranges(begun)
             search = Search(ranges)
-            search.emit(cast("IdRange", ranges.take()), first)
+            search.emit(cast("Reader", ranges.take()), first)
             for page in search.found():
                 yield page
             if not ranges:

@@ -44,6 +44,29 @@ class IdPage:
             updated_us=_at(kept, self.updated_us),
         )
 
+    def filled(self, following: IdPage) -> tuple[IdPage, IdPage | None]:
+        """This page filled up to 100 ids from the one that follows it, and what is left of that.
+
+        Where something is left, the stream goes on where this page ended: what was taken from
+        the following one is read again then.
+        """
+        room = MAX_BATCH_READ - len(self.ids)
+        filled = IdPage(
+            self.ids + following.ids[:room],
+            following.after if len(following.ids) <= room else self.after,
+            is_fresh=self.is_fresh and following.is_fresh,
+            created_us=self.created_us + following.created_us[:room],
+            updated_us=self.updated_us + following.updated_us[:room],
+        )
+        if len(following.ids) <= room:
+            return filled, None
+        return filled, replace(
+            following,
+            ids=following.ids[room:],
+            created_us=following.created_us[room:],
+            updated_us=following.updated_us[room:],
+        )
+
 
 def _at(positions: Sequence[int], moments: Sequence[int | None]) -> tuple[int | None, ...]:
     return tuple(moments[position] for position in positions) if moments else ()

@@ -13,7 +13,8 @@ from pipelines.idpages import IdPage, number_of
 
 LIST_WORKERS: Final = 2
 SEARCH_WORKERS: Final = 3
-"""Pages asked for side by side: enough for 5 of each a second, at answers of half a second."""
+"""Pages asked for side by side: enough for 5 of each a second, at answers of half a second.
+More would share out the ranges more often, and each end of a range costs."""
 LIST_AHEAD: Final = 12
 SEARCH_AHEAD: Final = 240
 """Pages found and not read yet, at which a worker waits. Listing costs what reading costs, so it
@@ -22,6 +23,10 @@ only fills in what search, which has a limit of its own, does not find fast enou
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_BY_ID: Final = [
+    {"propertyName": "hs_object_id", "direction": direction}
+    for direction in ("ASCENDING", "DESCENDING")
+]
 _USUAL_DATES: Final = ("hs_createdate", "hs_lastmodifieddate")
 _DATES: Final = {"contacts": ("createdate", "lastmodifieddate")}
 """Properties of creation and modification; contacts define the usual ones too, but leave them
@@ -30,10 +35,10 @@ empty."""
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one request found: records in ascending order of ids, and where the next begins.
+    """What one request found: records in ascending order of ids.
 
-    `following` None: there are no more. `left`: how many records there were, these and later
-    ones; None: not known.
+    `following`: where to go on; going down, the least id that was found. None: there are no
+    more. `left`: how many records there were, these and those further on; None: not known.
     """
 
     records: Sequence[ListedRecord]
@@ -79,11 +84,14 @@ class Source(Protocol):
 
     workers: int
     ahead: int
-    is_bounded: bool
+    is_down: bool
     is_needed: bool
 
     async def find(self, low: int, high: int | None) -> Found:
-        """The first records of ids from `low` up to `high`, which is not among them."""
+        """The first records of ids from `low` up to `high`, which is not among them.
+
+        Of a source that goes down the last ones.
+        """
 
 
 class Listing:
@@ -91,7 +99,7 @@ class Listing:
 
     workers = LIST_WORKERS
     ahead = LIST_AHEAD
-    is_bounded = False
+    is_down = False
     is_needed = True
 
     def __init__(self, client: HubSpotClient, object_type: str, *, archived: bool = False) -> None:
@@ -120,6 +128,9 @@ class Listing:
 class Searching:
     """Search, by keyset on the record id, so that it finds more than 10,000 records.
 
+    Where it is needed it goes up, as new records have greater ids. Where it helps the list, it
+    comes towards it from above.
+
     Args:
         client: Where to ask.
         object_type: Plural, as in the path.
@@ -141,30 +152,33 @@ class Searching:
         self._object_type = object_type
         self._filters = filters
         self.is_needed = is_needed
-        self.is_bounded = not is_needed
+        self.is_down = not is_needed
 
     async def find(self, low: int, high: int | None) -> Found:
         """A page of the search."""
         body = {
             "filterGroups": [{"filters": [*self._filters, *within(low, high)]}],
-            "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
+            "sorts": [_BY_ID[self.is_down]],
             "properties": ["hs_object_id"],
             "limit": MAX_SEARCH_PAGE,
         }
         page = await self._client.search(self._object_type, body)
-        last = _in_order(page.records, low)
+        records = page.records[::-1] if self.is_down else page.records
+        last = _in_order(records, low)
         if high is not None and last >= high:
             raise OutOfOrderError
         # A search that does not show all it counts is not at its end, whatever it says.
         is_all = page.after is None and page.total <= len(page.records)
-        is_last = is_all or not page.records
-        return Found(page.records, None if is_last else last + 1, page.total)
+        if is_all or not records:
+            return Found(records, None, page.total)
+        following = number_of(str(records[0].id)) if self.is_down else last + 1
+        return Found(records, following, page.total)
 
     async def greatest(self) -> tuple[int | None, int]:
         """The greatest id there is, and how many records there are."""
         body = {
             "filterGroups": [{"filters": list(self._filters)}] if self._filters else [],
-            "sorts": [{"propertyName": "hs_object_id", "direction": "DESCENDING"}],
+            "sorts": [_BY_ID[True]],
             "properties": ["hs_object_id"],
             "limit": 1,
         }

@@ -19,17 +19,18 @@ _TEXT: Final = re.compile(r"\d{1,19}-\d{0,19}(,\d{1,19}-\d{0,19})*")
 class IdRange:
     """Ids from `low` up to `high`, which is not in it; None: up to the last there will ever be.
 
-    `left`: about how many records have ids in it; None: nobody knows. `sibling`: the range that
-    it was split from, which has what this one turns out not to have.
+    `left`: about how many records have ids in it; None: nobody knows. `is_counted`: that is what
+    HubSpot counts. `found`: ids found on the way up from `begun`.
     """
 
     low: int
     high: int | None
     left: float | None = None
-    found: int = 0
-    is_taken: bool = False
-    sibling: IdRange | None = None
+    is_counted: bool = False
     begun: int = 0
+    found: int = 0
+    up: Reader | None = None
+    down: Reader | None = None
 
     def middle(self, end: int) -> int:
         """Where about half of what is left lies, if ids go on as close together as so far."""
@@ -37,6 +38,18 @@ class IdRange:
         if self.found and self.left is not None:
             width = min(width, round(self.left * (self.low - self.begun) / self.found))
         return self.low + max(width, 2) // 2
+
+
+@dataclass(slots=True, eq=False)
+class Reader:
+    """Lists a range from its low end up, or from its high end down.
+
+    Two may share a range, one of each kind: they meet where they meet, and no request is spent
+    on where they part. `range` is another one once it was split between them.
+    """
+
+    range: IdRange
+    is_down: bool
 
 
 class Ranges:
@@ -63,95 +76,114 @@ class Ranges:
     def __bool__(self) -> bool:
         return bool(self._ranges)
 
-    def __contains__(self, one: IdRange) -> bool:
-        return one in self._ranges
+    def __contains__(self, reader: Reader) -> bool:
+        return reader.range in self._ranges
 
     def text(self) -> str | None:
         """What is left, such as "700-1000,5000-"; None when nothing is."""
         ends = (f"{one.low}-{'' if one.high is None else one.high}" for one in self._ranges)
         return ",".join(ends) or None
 
-    def take(self, *, is_bounded: bool = False) -> IdRange | None:
-        """A range that nobody else reads: one left over, or the half of one that is large.
+    def take(self, *, is_down: bool = False) -> Reader | None:
+        """A range to list from one of its ends: one that nobody lists, else one to share.
 
-        Args:
-            is_bounded: Only ids up to the greatest that is known.
+        What is newer than the greatest id that is known is only listed going up.
 
         Returns:
             None: There is none, or none worth it.
         """
-        for one in self._ranges:
-            if not one.is_taken and not (is_bounded and one.high is None):
-                break
+        one = self._unread(is_down=is_down) or self._shared(is_down=is_down)
+        if one is None:
+            return None
+        reader = Reader(one, is_down)
+        if is_down:
+            self._close(one)
+            one.down = reader
         else:
-            split = self._split(is_bounded=is_bounded)
-            if split is None:
-                return None
-            one = split
-        one.is_taken = True
-        return one
+            one.up = reader
+        return reader
 
-    def give_back(self, one: IdRange) -> None:
+    def give_back(self, reader: Reader) -> None:
         """Leave what is left of a range to others."""
-        one.is_taken = False
+        if reader.is_down:
+            reader.range.down = None
+        else:
+            reader.range.up = None
 
-    def advance(self, one: IdRange, low: int | None, *, found: int, left: int | None) -> None:
+    def advance(self, reader: Reader, end: int | None, *, found: int, left: int | None) -> None:
         """So far a range is listed.
 
         Args:
-            one: The range.
-            low: Where it goes on; None, or a number beyond the range: it is at its end.
+            reader: Who lists it.
+            end: Where it goes on, up or down; None, or beyond the other end: nothing is left.
             found: Ids found on the way.
             left: Ids that were left before, where that is known.
         """
-        one.found += found
+        one = reader.range
         if left is not None:
             self._correct(one, left)
-        one.left = max((one.found if one.left is None else one.left) - found, 0)
-        if low is None or (one.high is not None and low >= one.high):
+        one.left = max((found if one.left is None else one.left) - found, 0)
+        if not reader.is_down:
+            one.found += found
+        low, high = (one.low, end) if reader.is_down else (end, one.high)
+        if end is None or low is None or (high is not None and low >= high):
             self._correct(one, 0)
             self._ranges.remove(one)
         else:
-            one.low = low
+            one.low, one.high = low, high
 
     def _correct(self, one: IdRange, left: float) -> None:
-        """So many are left in fact. What was expected here and is not must be in its sibling.
+        """So many are left in fact. What was expected here and is not must be in another range.
 
-        Ids lie in clumps: there are small old ones, and new ones with twelve digits.
+        Ids lie in clumps: there are small old ones, and new ones with twelve digits. So half of
+        the ids of a range may hold nearly all of its records, and what one half has not, the
+        other has: the nearest range that was not counted itself.
         """
         surplus = (left if one.left is None else one.left) - left
-        one.left = left
-        heir = one.sibling
-        while heir is not None and heir not in self._ranges:
-            heir = heir.sibling
-        if heir is None and surplus > 0:
-            heir = next((other for other in self._ranges if other is not one), None)
-        if heir is not None and heir.left is not None:
-            heir.left = max(heir.left + surplus, 0)
+        one.left, one.is_counted = left, True
+        place = self._ranges.index(one)
+        heirs = [n for n, other in enumerate(self._ranges) if not other.is_counted]
+        if heirs:
+            heir = self._ranges[min(heirs, key=lambda n: abs(n - place))]
+            heir.left = max((heir.left or 0) + surplus, 0)
 
-    def _split(self, *, is_bounded: bool) -> IdRange | None:
+    def _unread(self, *, is_down: bool) -> IdRange | None:
+        for one in self._ranges:
+            is_known = (self._end_of(one) or 0) > one.low
+            if one.up is one.down is None and (is_known or not is_down):
+                return one
+        return None
+
+    def _shared(self, *, is_down: bool) -> IdRange | None:
+        """The largest range, from the end at which nobody lists it, or else the half of it."""
         largest = max(self._ranges, key=self._left, default=None)
         if largest is None or self._left(largest) < self._worth:
             return None
-        end = self._end(largest) or 0
-        middle = largest.middle(end)
-        position = self._ranges.index(largest) + 1
+        if (largest.down if is_down else largest.up) is None:
+            return largest
+        middle = largest.middle(self._end_of(largest) or 0)
         half = None if largest.left is None else largest.left / 2
-        upper = IdRange(middle, largest.high, half, sibling=largest, begun=middle)
-        if is_bounded and upper.high is None:
-            # What is newer than all that is known stays with the list, which knows it at once.
-            upper.high = end
-            self._ranges.insert(position, IdRange(end, None, 0, begun=end))
-        self._ranges.insert(position, upper)
-        largest.high, largest.left = middle, half
-        return upper
+        upper = IdRange(middle, largest.high, half, begun=middle)
+        self._ranges.insert(self._ranges.index(largest) + 1, upper)
+        largest.high, largest.left, largest.is_counted = middle, half, False
+        if largest.down is not None:
+            upper.down, largest.down = largest.down, None
+            upper.down.range = upper
+        return largest if is_down else upper
+
+    def _close(self, one: IdRange) -> None:
+        """Leave what is newer than all that is known to the list, which knows it at once."""
+        if one.high is None:
+            end = self._end_of(one) or 0
+            self._ranges.insert(self._ranges.index(one) + 1, IdRange(end, None, 0, begun=end))
+            one.high = end
 
     def _left(self, one: IdRange) -> float:
         """About how many are left, as far as they can be shared."""
-        end = self._end(one)
+        end = self._end_of(one)
         return 0 if end is None else min(one.left or 0, (end - one.low) / 2)
 
-    def _end(self, one: IdRange) -> int | None:
+    def _end_of(self, one: IdRange) -> int | None:
         if one.high is not None or self._greatest is None:
             return one.high
         return self._greatest + 1

@@ -13,7 +13,7 @@ from pipelines.errors import AuthError, DailyLimitError, HubSpotError, TerminalE
 from pipelines.hubspot.client import MAX_BATCH_READ
 from pipelines.idpages import IdPage, microseconds
 from pipelines.keyset import Found, OutOfOrderError, Source
-from pipelines.ranges import IdRange, Ranges
+from pipelines.ranges import Ranges, Reader
 
 EMPTY_PAGES: Final = 100
 """So many pages without an id, one after the other, are no list any more."""
@@ -68,72 +68,81 @@ class Search:
         """Find ids until there is nothing left to find."""
         try:
             while self._ranges:
-                one = self._ranges.take(is_bounded=source.is_bounded)
-                if one is None:
+                reader = self._ranges.take(is_down=source.is_down)
+                if reader is None:
                     await self._changed()
-                elif not await self._read(one, source):
+                elif not await self._read(reader, source):
                     return
         finally:
             self._news.set()
             self._change.set()
 
-    async def _read(self, one: IdRange, source: Source) -> bool:
+    async def _read(self, reader: Reader, source: Source) -> bool:
         """List a range to its end; False: this source cannot, and need not."""
         empty, is_open = 0, True
         while is_open:
             while len(self._pages) >= source.ahead:
                 await self._changed()
+            if reader not in self._ranges:
+                break
             try:
-                found = await source.find(one.low, one.high)
+                found = await source.find(reader.range.low, reader.range.high)
             except (AuthError, DailyLimitError):
                 raise
             except (HubSpotError, OutOfOrderError):
                 if source.is_needed:
                     raise
-                self._ranges.give_back(one)
+                self._ranges.give_back(reader)
                 return False
             empty = 0 if found.records else empty + 1
             if empty == EMPTY_PAGES and found.following is not None:
                 raise endless(f"has {empty} empty pages in a row up to {found.following}")
-            is_open = self.emit(one, found)
+            is_open = self.emit(reader, found)
         return True
 
-    def emit(self, one: IdRange, found: Found) -> bool:
+    def emit(self, reader: Reader, found: Found) -> bool:
         """Put what was found into the queue; whether the range goes on.
 
-        The range may have been split since it was asked for.
+        Since it was asked for the range may have become smaller, or another may have ended it.
         """
-        ids = [str(record.id) for record in found.records]
-        numbers = [int(record_id) for record_id in ids]
-        end = len(ids) if one.high is None else bisect_left(numbers, one.high)
+        if reader not in self._ranges:
+            return False
+        one = reader.range
+        numbers = [int(record.id) for record in found.records]
+        begin = bisect_left(numbers, one.low)
+        end = len(numbers) if one.high is None else bisect_left(numbers, one.high)
         left = found.left
-        for start in range(0, end, MAX_BATCH_READ):
-            stop = min(start + MAX_BATCH_READ, end)
-            records = found.records[start:stop]
-            low = numbers[stop] if stop < len(ids) else found.following
-            self._ranges.advance(one, low, found=stop - start, left=left)
+        for low, high in _parts(begin, end, is_down=reader.is_down):
+            if reader.is_down:
+                beyond = None if begin else found.following
+                goes_on = numbers[low] if low > begin else beyond
+            else:
+                goes_on = numbers[high] if high < len(numbers) else found.following
+            self._ranges.advance(reader, goes_on, found=high - low, left=left)
             left = None
+            records = found.records[low:high]
             self._pages.append(
                 IdPage(
-                    tuple(ids[start:stop]),
+                    tuple(str(record.id) for record in records),
                     self._ranges.text(),
                     is_fresh=True,
-                    created_us=tuple(microseconds(one.created_at) for one in records),
-                    updated_us=tuple(microseconds(one.updated_at) for one in records),
+                    created_us=tuple(microseconds(record.created_at) for record in records),
+                    updated_us=tuple(microseconds(record.updated_at) for record in records),
                 )
             )
-        if end == 0:
-            following = found.following if end == len(ids) else None
-            self._ranges.advance(one, following, found=0, left=left)
-            self._pages.append(IdPage((), self._ranges.text(), is_fresh=True))
         self._news.set()
         self._change.set()
-        return one in self._ranges
+        return reader in self._ranges
 
     def found(self) -> Iterator[IdPage]:
-        """The pages found so far."""
+        """The pages found so far, as full as they can be: each costs a request."""
         while self._pages:
-            yield self._pages.popleft()
+            page = self._pages.popleft()
+            while self._pages and len(page.ids) < MAX_BATCH_READ:
+                page, rest = page.filled(self._pages.popleft())
+                if rest is not None:
+                    self._pages.appendleft(rest)
+            yield page
             self._change.set()
 
     async def pages(self, workers: Sequence[asyncio.Future[None]]) -> AsyncGenerator[IdPage]:
@@ -155,6 +164,18 @@ class Search:
     async def _changed(self) -> None:
         self._change.clear()
         await self._change.wait()
+
+
+def _parts(begin: int, end: int, *, is_down: bool) -> Iterator[tuple[int, int]]:
+    """Positions of ids for one request each, in the order in which they are listed."""
+    if begin >= end:
+        yield begin, begin
+    elif is_down:
+        for high in range(end, begin, -MAX_BATCH_READ):
+            yield max(high - MAX_BATCH_READ, begin), high
+    else:
+        for low in range(begin, end, MAX_BATCH_READ):
+            yield low, min(low + MAX_BATCH_READ, end)
 
 
 def endless(how: str, object_type: str = "records") -> TerminalError:

@@ -16,7 +16,7 @@ from pipelines.hubspot.wire import ListedRecord
 from pipelines.idpages import IdPage
 from pipelines.keyset import Found, OutOfOrderError
 from pipelines.ranges import WORTH_SPLITTING, Ranges, ranges_in
-from pipelines.side_by_side import EMPTY_PAGES, in_ranges
+from pipelines.side_by_side import EMPTY_PAGES, Search, in_ranges
 
 CLUMPS = st.lists(
     st.tuples(st.integers(1, 10**12), st.integers(1, 600), st.integers(1, 50)), max_size=4
@@ -27,10 +27,10 @@ CLUMPS = st.lists(
 class Shelf:
     """A source that has its ids in a list; answers come back in an order of chance."""
 
-    def __init__(self, ids, rng, *, size=100, workers=3, ahead=12, is_bounded=False):
+    def __init__(self, ids, rng, *, size=100, workers=3, ahead=12, is_down=False):
         self.ids, self.size, self.rng = ids, size, rng
-        self.workers, self.ahead, self.is_bounded = workers, ahead, is_bounded
-        self.is_needed = not is_bounded
+        self.workers, self.ahead, self.is_down = workers, ahead, is_down
+        self.is_needed = not is_down
         self.asked = 0
 
     async def find(self, low: int, high: int | None) -> Found:
@@ -39,9 +39,13 @@ class Shelf:
             await asyncio.sleep(0)
         begin = bisect_left(self.ids, low)
         end = len(self.ids) if high is None else bisect_left(self.ids, high)
-        page = self.ids[begin : min(begin + self.size, end)]
         is_last = begin + self.size >= end
-        following = None if is_last else self.ids[begin + self.size]
+        if self.is_down:
+            page = self.ids[max(end - self.size, begin) : end]
+            following = None if is_last else page[0]
+        else:
+            page = self.ids[begin : min(begin + self.size, end)]
+            following = None if is_last else self.ids[begin + self.size]
         return Found([ListedRecord(id=str(one)) for one in page], following, end - begin)
 
 
@@ -63,13 +67,16 @@ def whole(ids, *, greatest=None) -> Ranges:
 
 
 @given(clumps=CLUMPS, seed=st.integers(), newer=st.integers(0, 300), data=st.data())
-def test_each_id_comes_once_and_from_any_page_on_exactly_the_rest(clumps, seed, newer, data):
-    """By workers of two kinds; the one that is bounded does not know the newest ids."""
+def test_each_id_comes_once_and_from_any_page_on_the_rest(clumps, seed, newer, data):
+    """By workers of two kinds that come towards each other; one does not know the newest ids.
+
+    Of the page that was the last to land a part may come again: it was filled from the next.
+    """
     ids, rng = ids_of(clumps), Random(seed)
     known = ids[: max(len(ids) - newer, 0)]
     sources = [
         Shelf(ids, rng),
-        Shelf(known, rng, size=200, is_bounded=True, ahead=40),
+        Shelf(known, rng, size=200, is_down=True, ahead=40),
     ]
 
     pages = pages_of(whole(known), sources)
@@ -82,11 +89,12 @@ def test_each_id_comes_once_and_from_any_page_on_exactly_the_rest(clumps, seed, 
     after = pages[cut].after
     if after is not None:
         ends = ranges_in(after)
-        # The greatest id is what the bounded one knows: beyond it only the other may look.
+        # The greatest id is what the one that goes down knows: beyond it only the other looks.
         rest = pages_of(Ranges(ends, greatest=known[-1] if known else None), sources)
-        assert sorted(int(one) for page in rest for one in page.ids) == sorted(
-            int(one) for page in pages[cut + 1 :] for one in page.ids
-        )
+        again = [one for page in rest for one in page.ids]
+        later = {one for page in pages[cut + 1 :] for one in page.ids}
+        assert len(set(again)) == len(again)
+        assert later <= set(again) <= later | set(pages[cut].ids)
 
 
 def test_a_dense_range_is_shared_and_costs_little_more_than_one_worker_alone():
@@ -100,6 +108,38 @@ def test_a_dense_range_is_shared_and_costs_little_more_than_one_worker_alone():
     assert alone.asked == 100
     assert alone.asked < together.asked <= 120
     assert max(page.after.count(",") for page in pages[:-1]) >= 2
+
+
+def test_two_that_come_towards_each_other_waste_no_request_on_where_they_part():
+    """Neither need know where the other will be; what both found comes once."""
+    ids = [*range(1, 5000), *range(10**11, 10**11 + 50_000, 10)]
+    up, down = Shelf(ids, Random(1), workers=1), Shelf(ids, Random(2), workers=1, is_down=True)
+
+    pages = pages_of(whole(ids), [up, down])
+
+    assert min(up.asked, down.asked) > 30
+    assert up.asked + down.asked <= len(ids) // 100 + 3
+    assert sorted(int(one) for page in pages for one in page.ids) == ids
+
+
+def test_pages_that_wait_are_filled_from_those_after_them():
+    """Each page costs a request, and each end of a range leaves one that is not full."""
+    ends = tuple((low, low + 130) for low in range(0, 1300, 130))
+    shelf = Shelf(list(range(1300)), Random(1), size=200, workers=1, ahead=1000)
+
+    async def run() -> list[IdPage]:
+        search = Search(Ranges(ends))
+        await search.work(shelf)
+        return list(search.found())
+
+    pages = asyncio.run(run())
+
+    assert [len(page.ids) for page in pages] == [100] * 13
+    for cut, page in enumerate(pages[:-1]):
+        left = {n for low, high in ranges_in(page.after) for n in range(low, high)}
+        later = {int(one) for later in pages[cut + 1 :] for one in later.ids}
+        assert later <= left <= later | {int(one) for one in page.ids}
+    assert pages[-1].after is None
 
 
 def test_ids_in_two_clumps_cost_little_more_than_those_in_one():
@@ -137,7 +177,7 @@ class Broken(Shelf):
 def test_a_source_that_is_not_needed_leaves_its_range_to_the_others(failure):
     """Search only helps: whatever is wrong with it, the list has every id."""
     ids = list(range(1, 9000, 3))
-    helper = Broken(ids, Random(2), size=200, is_bounded=True)
+    helper = Broken(ids, Random(2), size=200, is_down=True)
     helper.failure = failure
 
     pages = pages_of(whole(ids), [Shelf(ids, Random(1)), helper])
