@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from pipelines import ledger, property_columns, recall
 from pipelines.fetching import Errand
 from pipelines.passes import check
 from pipelines.progress import Counters
-from pipelines.steps import LIVE, MODIFIED, SWEEP, CutOff, Progress, Step
+from pipelines.steps import LANDED, LIVE, MODIFIED, SWEEP, CutOff, Progress, Step
 from pipelines.unread import Versions
 from pipelines.warehouse import Warehouse
 
@@ -52,6 +53,43 @@ class Job:
 def refresh_key(object_type: str) -> str:
     """Under which the progress of reading stale properties is kept."""
     return f"refresh {object_type}"
+
+
+def settle(warehouse: Warehouse, object_type: str, *, now: datetime) -> None:
+    """Resolve what runs that were cut off have mended, before a run touches rows it reads in part.
+
+    Afterwards `synced_at` tells no longer when a row was read in whole.
+    """
+    # Rows that are younger are of a package of which what is wrong with them may be lost.
+    landed = warehouse.state.get(f"{LANDED}{object_type}", {}).get("synced_at")
+    for progress in _cut_off(warehouse, object_type).values():
+        if landed is not None and progress.cut_off is not None:
+            recall.resolve_errors(
+                warehouse,
+                object_type,
+                since=progress.cut_off.began_at,
+                until=datetime.fromisoformat(landed),
+                now=now,
+                only=progress.cut_off.only,
+            )
+
+
+def settled(warehouse: Warehouse, object_type: str, *, now: datetime) -> dict[str, Any]:
+    """State of the runs that were cut off, so that no row from before is taken for one of theirs.
+
+    It lands with rows that were read in part.
+    """
+    return {
+        key: replace(one, cut_off=replace(one.cut_off, began_at=now)).saved()
+        for key, one in _cut_off(warehouse, object_type).items()
+        if one.cut_off is not None
+    }
+
+
+def _cut_off(warehouse: Warehouse, object_type: str) -> dict[str, Progress]:
+    """By key, what is remembered of runs over an object type that were cut off."""
+    found = {key: Progress.of(saved) for key, saved in warehouse.state.items()}
+    return {key: one for key, one in found.items() if one.cut_off and object_type in key.split()}
 
 
 def recheck(warehouse: Warehouse, object_type: str, cut_off: CutOff) -> None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pipelines import ledger, property_columns, recall
 from pipelines.errors import CrmError, IncompleteError, MadeWay, WarehouseError
 from pipelines.fetching import Fetched, Fetcher
-from pipelines.jobs import Job, begin_of, errand_of, refresh_key
+from pipelines.jobs import Job, begin_of, errand_of, refresh_key, settle, settled
 from pipelines.landing import Chunk, Landing, together
 from pipelines.ledger import RunRow
 from pipelines.outcome import COMPLETE, Outcome, status_of, unexpected
@@ -144,6 +144,9 @@ class _Run:
         self._small_rows = bounds.chunk_records // SMALL
         self._under_way = next(iter(jobs))
         recall.close_stale_runs(warehouse, now=started_at)
+        for name, job in jobs.items():
+            if job.only is not None:
+                settle(warehouse, name, now=started_at)
 
     def read_all(self) -> None:
         """Land every chunk.
@@ -299,6 +302,7 @@ class _Run:
             since=step.since,
             run={"run_id": row.run_id, **{sum_: getattr(row, sum_) for sum_ in ledger.SUMS}},
             check=expected,
+            only=self._jobs[name].only,
         )
         return replace(progress, cut_off=cut_off, stale=self._stale(fetched.reading))
 
@@ -324,11 +328,13 @@ class _Run:
         name = fetched.reading.object_type
         job, stale = self._jobs[name], self._newly_stale(fetched.reading)
         state: dict[str, Any] = {}
+        if job.only is not None:
+            state = settled(self._warehouse, name, now=datetime.now(UTC))
         if stale:
             # A refresh that was cut off has not read these, or into other columns.
             state[refresh_key(name)] = None
         if stale and not job.is_sync:
-            of_sync = Progress.of(self._warehouse.state.get(name))
+            of_sync = Progress.of(state.get(name) or self._warehouse.state.get(name))
             both = tuple(sorted({*of_sync.stale, *stale}))
             state[name] = replace(of_sync, stale=both).saved()
         if job.key is not None:

@@ -357,6 +357,39 @@ def test_a_column_that_a_backfill_begins_is_filled_by_the_next_sync(simulator, p
     }
 
 
+def unresolved(path) -> list[tuple[object, ...]]:
+    return rows(
+        path, "select object_id, property from crm.errors where resolved_at is null order by all"
+    )
+
+
+def test_a_property_resolves_no_error_of_values_that_it_did_not_read(simulator, path):
+    """Between the two parts of a sync it touches the rows whose values the first one rejected."""
+    running = simulator(contacts=400, calls=0)
+    portal = running.portal
+    broken, mended, *others = portal.records["contacts"].live[:350]
+    portal.update("contacts", mended, {"property_date": "no date"})
+    synced(running, path, ("contacts",))
+    portal.update("contacts", broken, {"property_date": "no date"})
+    portal.update("contacts", mended, {"property_date": "2026-01-31"})
+    for one in others:
+        portal.update("contacts", one, {"lastname": "Changed"})
+    running.door.close_to(max(others))
+    cut_off(
+        running,
+        path,
+        lambda stop: synced(running, path, ("contacts",), stop=stop, bounds=SMALL),
+    )
+
+    filled(running, path, everything(), only=("firstname",))
+    synced(running, path, ("contacts",))
+
+    fresh = path.with_name("fresh.duckdb")
+    synced(running, fresh, ("contacts",))
+    assert (str(broken), "property_date") in unresolved(path)
+    assert unresolved(path) == unresolved(fresh)
+
+
 # ---------------------------------------------------------------- --dry-run
 
 
