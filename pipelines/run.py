@@ -191,7 +191,7 @@ class _Run:
                 row.finished_at = now
                 open_rows.append(row)
         # Sums that differ are of everything read so far, so the next run begins at the first id.
-        state: dict[str, Any] = {self._jobs[name].key or "": None for name in self._differing}
+        state = {self._jobs[name].key or "": Progress().saved() for name in self._differing}
         if isinstance(failure, WarehouseError):
             self._warehouse.keep([self._runs_landing(open_rows)])
         else:

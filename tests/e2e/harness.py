@@ -259,6 +259,16 @@ def rows(path: Path, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         return connection.execute(sql, list(parameters)).fetchall()
 
 
+def rows_deleted(path: Path) -> bool:
+    """Delete all contacts, as nobody should; whether that was possible."""
+    try:
+        with duckdb.connect(str(path)) as connection:
+            connection.execute("delete from crm.contacts")
+            return True
+    except duckdb.Error:  # still open somewhere, or no table yet
+        return False
+
+
 def columns_of(path: Path, table: str, schema: str = "crm") -> dict[str, str]:
     """Names and types of a table's columns."""
     return dict(

@@ -22,6 +22,7 @@ from harness import (
     cut_off,
     dump,
     rows,
+    rows_deleted,
     settings_for,
     started,
     synced,
@@ -29,6 +30,7 @@ from harness import (
 )
 
 from pipelines.backfill import backfill, plan_backfill
+from pipelines.errors import IncompleteError
 from pipelines.progress import Silent
 from pipelines.selection import everything, id_range, in_file, in_query, window
 from pipelines.stream import Bounds
@@ -595,6 +597,43 @@ def test_two_backfills_of_the_same_share_it(simulator, path):
 
     assert ids_of(path) == truth(running.portal).keys()
     assert rows(path, "select sum(requested_ids) from crm.runs") == [(len(truth(running.portal)),)]
+
+
+@pytest.mark.slow
+def test_two_backfills_of_the_same_end_alike_when_the_sums_of_one_differ(simulator, path):
+    """The one that made way finds all of it done, and that something is wrong with it."""
+    running = simulator(contacts=600, calls=0)
+    running.door.close_after(1)
+    other_ended, failures = threading.Event(), []
+
+    def make_way() -> None:
+        try:
+            filled(running, path, everything(), bounds=SMALL, tell=lambda _: other_ended.wait())
+        except IncompleteError as failure:
+            failures.append(failure)
+
+    one = threading.Thread(target=make_way)
+    one.start()
+    try:
+        assert running.door.is_knocked_at.wait(60)
+        with small_backfill(running, path) as other:
+            wait_until(lambda: is_waiting(other), what="the second waits for its turn")
+            running.door.open()
+            running.door.close_to(max(running.portal.records["contacts"].live))
+            assert running.door.is_knocked_at.wait(60)
+            wait_until(lambda: rows_deleted(path), what="somebody deletes the rows")
+            running.door.open()
+            _, said = other.communicate(timeout=120)
+    finally:
+        running.door.open()
+        other_ended.set()
+        one.join()
+
+    assert "but the table has" in said.splitlines()[-1]
+    assert other.returncode == 4
+    assert ["its sums differ" in str(failure) for failure in failures] == [True]
+    again = filled(running, path, everything())
+    assert again.requested_ids == len(truth(running.portal))
 
 
 @pytest.mark.slow

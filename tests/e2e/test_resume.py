@@ -21,6 +21,7 @@ from harness import (
     crm,
     dump,
     rows,
+    rows_deleted,
     settings_for,
     started,
     synced,
@@ -329,16 +330,8 @@ def test_a_run_whose_sums_differ_is_read_anew_by_the_next(simulator, path, tmp_p
     running.door.close_after(batch_reads=1)
     command = (*SMALL_CHUNKS, path, 100, 30, "contacts")
 
-    def rows_deleted() -> bool:
-        try:
-            with duckdb.connect(str(path)) as connection:
-                connection.execute("delete from crm.contacts")
-                return True
-        except duckdb.Error:  # still open there, or no table yet
-            return False
-
     with started(*command, cwd=tmp_path, simulator=running) as process:
-        wait_until(rows_deleted, what="somebody deletes the first rows")
+        wait_until(lambda: rows_deleted(path), what="somebody deletes the first rows")
         running.door.open()
         _, errors = process.communicate(timeout=60)
 
