@@ -53,19 +53,6 @@ def count_merged(warehouse: Warehouse, object_type: str, *, since: datetime) -> 
     return int(found["ids"][0].as_py())
 
 
-def complete_as_of(warehouse: Warehouse, object_type: str) -> datetime | None:
-    """What changed before this moment is in the table; None before the first complete sync."""
-    if not warehouse.has_table("runs"):
-        return None
-    found = warehouse.query(
-        "select max(as_of) as as_of from crm.runs "
-        "where object_type = ? and status = 'complete' and command = 'sync'",
-        object_type,
-    )
-    as_of: datetime | None = found["as_of"][0].as_py()
-    return as_of
-
-
 def with_first_seen(warehouse: Warehouse, errors: pa.Table) -> pa.Table:
     """The same rows of `errors`; one that is in the table already keeps its `first_seen_at`."""
     if not errors.num_rows or not warehouse.has_table("errors"):

@@ -87,7 +87,7 @@ class Witness:
             found: Gets what was confirmed, as `FOUND`.
             requests: Gets the requests, as rows of `batches`.
             counters: Counts the suspects that are done.
-            as_of: The last complete sync has everything that changed before.
+            as_of: By HubSpot's clock: the last complete sync has everything that changed before.
 
         Raises:
             HubSpotError: It does not answer.
