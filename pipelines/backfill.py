@@ -16,7 +16,8 @@ from pipelines.idpages import SortedIds
 from pipelines.jobs import Job, recheck
 from pipelines.ledger import SUMS, ErrorRow
 from pipelines.outcome import Outcome
-from pipelines.plan import Plan, plan_steps
+from pipelines.plan import Plan
+from pipelines.planning import plan_steps
 from pipelines.progress import View
 from pipelines.run import run
 from pipelines.selection import KEY, Selection

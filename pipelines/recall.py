@@ -188,7 +188,8 @@ def resolve_errors(
         "and (? is null or property in (select unnest(?::varchar[]))) "
         f"and (exists (select 1 from crm.{quoted(object_type)} as r "
         "where r.id = try_cast(e.object_id as bigint) "
-        "and r.synced_at >= ? and r.synced_at > e.last_seen_at and (? is null or r.synced_at <= ?)) "
+        "and r.synced_at >= ? and r.synced_at > e.last_seen_at "
+        "and (? is null or r.synced_at <= ?)) "
         "or exists (select 1 from crm.id_aliases as a where a.object_type = e.object_type "
         "and a.old_id = try_cast(e.object_id as bigint) "
         "and a.seen_at >= ? and a.seen_at > e.last_seen_at) "
@@ -196,7 +197,8 @@ def resolve_errors(
         "where later.object_type = e.object_type and later.object_id = e.object_id "
         "and later.stage = e.stage "
         "and later.last_seen_at >= ? and later.last_seen_at > e.last_seen_at))",
-        now, object_type, only and list(only), only and list(only), since, until, until, since, since,
+        now, object_type, only and list(only), only and list(only),
+        since, until, until, since, since,
     )  # fmt: skip
 
 

@@ -107,7 +107,7 @@ class Progress:
 
     def saved(self) -> dict[str, Any]:
         """As JSON."""
-        return msgspec.to_builtins(self)  # type: ignore[no-any-return]
+        return msgspec.to_builtins(self)  # type: ignore[no-any-return]  # a dict, of a dataclass
 
 
 def steps_of(

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from pipelines import ledger
 from pipelines.accounting import Batch
 from pipelines.discovery import discovered
+from pipelines.errand import CONCURRENCY
 from pipelines.errors import AuthError, DailyLimitError, HubSpotError, Interrupted
-from pipelines.fetching import CONCURRENCY, CONNECTIONS, limits_of
+from pipelines.fetching import CONNECTIONS, limits_of
 from pipelines.findings import Answer, Finding, State, is_pending
 from pipelines.hubspot.client import HubSpotClient, Usage, open_http
 from pipelines.hubspot.oauth import token_for

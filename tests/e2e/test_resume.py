@@ -11,7 +11,6 @@ import signal
 import threading
 from contextlib import suppress
 
-import duckdb
 import pytest
 from harness import (
     BY_THE_CLOCK,
