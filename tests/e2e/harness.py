@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 CRM = (sys.executable, "-m", "pipelines.cli")
 HERE = Path(__file__).parent
 TIMEOUT_S = 120
+WAREHOUSE = "warehouse.duckdb"
 ALWAYS_NEW = frozenset({"run_id", "synced_at", "last_seen_at", "seen_at"})
 """Columns that say when and by whom a row was seen last: the only ones a rerun may change."""
 BY_THE_CLOCK = ALWAYS_NEW | {"first_seen_at"}

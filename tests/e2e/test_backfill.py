@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import sys
 import threading
@@ -40,29 +39,10 @@ SMALL_BACKFILL = (sys.executable, HERE / "small_backfill.py")
 WAIT_S = 20.0
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "warehouse.duckdb"
-
-
 @pytest.fixture(scope="module")
 def still(shared_simulator):
     """A portal in which nothing changes."""
     return shared_simulator(contacts=300, calls=40, seed=6)
-
-
-@pytest.fixture(scope="module")
-def synced_once(still, tmp_path_factory):
-    path = tmp_path_factory.mktemp("synced") / "warehouse.duckdb"
-    synced(still, path)
-    return path
-
-
-@pytest.fixture
-def full(synced_once, path):
-    """A copy of a warehouse that has everything."""
-    shutil.copy(synced_once, path)
-    return path
 
 
 def filled(running, path, selection, object_type="contacts", *, stop=None, **options):

@@ -14,6 +14,7 @@ import pytest
 from harness import (
     BY_THE_CLOCK,
     CRM,
+    WAREHOUSE,
     assert_one_line,
     assert_same,
     crm,
@@ -35,7 +36,6 @@ from pipelines.simulator.portal import Portal
 from pipelines.stream import Bounds
 from pipelines.warehouse import Warehouse
 
-WAREHOUSE = "warehouse.duckdb"
 MOMENTS = BY_THE_CLOCK | {"seen_at", "fixed_at", "resolved_at", "archived_at"}
 """What --fix writes by the clock; two that do the same differ in nothing else."""
 OPEN = "select object_id, finding from crm.reconciliation where fixed_at is null order by 1"
@@ -75,11 +75,6 @@ def by_hand(path, *statements: tuple) -> None:
     with duckdb.connect(str(path)) as connection:
         for sql, *parameters in statements:
             connection.execute(sql, parameters)
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / WAREHOUSE
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from harness import (
     BY_THE_CLOCK,
     CRM,
     SMALL_CHUNKS,
+    WAREHOUSE,
     assert_same,
     crm,
     dump,
@@ -34,15 +35,9 @@ from pipelines.sync import sync
 from pipelines.warehouse import Warehouse
 from pipelines.workfolder import is_package_pending
 
-WAREHOUSE = "warehouse.duckdb"
 CHUNK = 100
 LEAST_S, MOST_S = 0.9, 3.6
 """When a process is killed: from about where it has opened the warehouse to after its end."""
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / WAREHOUSE
 
 
 @pytest.fixture(scope="module")
