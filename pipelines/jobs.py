@@ -152,10 +152,9 @@ def state_of(
         of_sync = Progress.of(state.get(name) or warehouse.state.get(name))
         both = tuple(sorted({*of_sync.stale, *newly_stale}))
         state[name] = replace(of_sync, stale=both).saved()
-    if job.key is not None and progress is None:
-        state[job.key] = None
-    elif job.key is not None and progress is not None:
-        state[job.key] = replace(progress, stale=job.stale(reading, newly_stale)).saved()
+    if job.key is not None:
+        stale = job.stale(reading, newly_stale)
+        state[job.key] = replace(progress, stale=stale).saved() if progress else None
     return state
 
 

@@ -47,11 +47,9 @@ def still(shared_simulator):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(still, tmp_path_factory):
+def undisturbed(after_sync):
     """What every killed and resumed run has to come to."""
-    path = tmp_path_factory.mktemp("undisturbed") / WAREHOUSE
-    synced(still, path)
-    return dump(path, without=BY_THE_CLOCK)
+    return dump(after_sync, without=BY_THE_CLOCK)
 
 
 def small_chunks(running, path, *objects):
