@@ -16,7 +16,8 @@ from pipelines.idpages import SortedIds
 from pipelines.jobs import Job, recheck
 from pipelines.ledger import SUMS, ErrorRow
 from pipelines.outcome import Outcome
-from pipelines.plan import Plan, plan_steps
+from pipelines.plan import Plan
+from pipelines.planning import plan_steps
 from pipelines.progress import View
 from pipelines.run import run
 from pipelines.selection import KEY, Selection
@@ -88,12 +89,19 @@ def backfill(
         WarehouseError: The warehouse is not to be had.
     """
     outcomes: list[Outcome] = []
+    key = selection.key(object_type, only)
     while True:
         turn_wait_s = _TURN_WAIT_S if outcomes else None
         with Warehouse(path, lock_wait_s=lock_wait_s, turn_wait_s=turn_wait_s, tell=tell) as opened:
-            if outcomes and selection.key(object_type, only) not in opened.state:
+            if outcomes and key not in opened.state:
                 tell("another crm has done the rest of this backfill")
                 outcomes[-1].failure = None
+                return _together(outcomes)
+            if outcomes and Progress.of(opened.state[key]).cut_off is None:
+                outcomes[-1].failure = IncompleteError(
+                    "another crm has done the rest of this backfill, but its sums differ: run the "
+                    "same command again, which reads all of them anew"
+                )
                 return _together(outcomes)
             job = _job(opened, object_type, selection, tuple(only), is_restart=is_restart)
             outcome = run(

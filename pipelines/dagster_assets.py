@@ -153,7 +153,7 @@ def _run(
         encoding="utf-8",
     ) as process:
         assert process.stdout is not None  # noqa: S101  (for mypy: both are pipes)
-        assert process.stderr is not None  # noqa: S101
+        assert process.stderr is not None  # noqa: S101  (the same)
         try:
             for line in process.stderr:
                 last_line = _message(line)

@@ -90,7 +90,7 @@ def confirmed(suspect: Suspect, answer: Answer, *, as_of: datetime | None) -> Fi
     Args:
         suspect: What the lists said, some moments ago.
         answer: What HubSpot says now.
-        as_of: The last complete sync has everything that changed before.
+        as_of: By HubSpot's clock: the last complete sync has everything that changed before.
     """
     if answer.state is State.UNKNOWN:
         return suspect.finding

@@ -58,7 +58,7 @@ def found_row(
     Args:
         suspect: What the lists said.
         answer: What HubSpot says now; None: it was not asked, for the next sync asks.
-        as_of: The last complete sync has everything that changed before.
+        as_of: By HubSpot's clock: the last complete sync has everything that changed before.
     """
     finding = Finding.PENDING if answer is None else confirmed(suspect, answer, as_of=as_of)
     if finding is None:

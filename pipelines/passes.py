@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pipelines import recall
 from pipelines.errors import IncompleteError
-from pipelines.landing import Chunk, Typed
+from pipelines.landing import Chunk
 from pipelines.steps import Step
+from pipelines.typed import Typed
+from pipelines.warehouse import Warehouse
 
 
 @dataclass(slots=True)
@@ -45,6 +48,15 @@ class Pass:
             "least": self.loaded if self.is_fresh else 0,
             "most": self.loaded + len(self.winners),
         }
+
+
+def check_landed(
+    warehouse: Warehouse, object_type: str, expected: Mapping[str, Any], later: int
+) -> None:
+    """`check` with the rows that the table has."""
+    since = datetime.fromisoformat(expected["since"])
+    found = recall.count_rows(warehouse, object_type, synced_since=since)
+    check(object_type, expected, found, later)
 
 
 def check(object_type: str, expected: Mapping[str, Any], found: int, later: int = 0) -> None:

@@ -53,19 +53,6 @@ def count_merged(warehouse: Warehouse, object_type: str, *, since: datetime) -> 
     return int(found["ids"][0].as_py())
 
 
-def complete_as_of(warehouse: Warehouse, object_type: str) -> datetime | None:
-    """What changed before this moment is in the table; None before the first complete sync."""
-    if not warehouse.has_table("runs"):
-        return None
-    found = warehouse.query(
-        "select max(as_of) as as_of from crm.runs "
-        "where object_type = ? and status = 'complete' and command = 'sync'",
-        object_type,
-    )
-    as_of: datetime | None = found["as_of"][0].as_py()
-    return as_of
-
-
 def with_first_seen(warehouse: Warehouse, errors: pa.Table) -> pa.Table:
     """The same rows of `errors`; one that is in the table already keeps its `first_seen_at`."""
     if not errors.num_rows or not warehouse.has_table("errors"):
@@ -183,10 +170,12 @@ def resolve_errors(
     since: datetime,
     now: datetime,
     only: Sequence[str] | None = None,
+    until: datetime | None = None,
 ) -> None:
     """Mark as resolved what has not failed in this way again when it was last read, since then.
 
     With `only`, nothing but these properties was read, so other values are as wrong as before.
+    With `until`, rows that landed later are left out.
 
     Its record has landed, or was merged into one that has, or has failed for another reason:
     each time after it was last seen, be it in this run, or in one that was cut off before it.
@@ -199,7 +188,8 @@ def resolve_errors(
         "and (? is null or property in (select unnest(?::varchar[]))) "
         f"and (exists (select 1 from crm.{quoted(object_type)} as r "
         "where r.id = try_cast(e.object_id as bigint) "
-        "and r.synced_at >= ? and r.synced_at > e.last_seen_at) "
+        "and r.synced_at >= ? and r.synced_at > e.last_seen_at "
+        "and (? is null or r.synced_at <= ?)) "
         "or exists (select 1 from crm.id_aliases as a where a.object_type = e.object_type "
         "and a.old_id = try_cast(e.object_id as bigint) "
         "and a.seen_at >= ? and a.seen_at > e.last_seen_at) "
@@ -207,7 +197,8 @@ def resolve_errors(
         "where later.object_type = e.object_type and later.object_id = e.object_id "
         "and later.stage = e.stage "
         "and later.last_seen_at >= ? and later.last_seen_at > e.last_seen_at))",
-        now, object_type, only and list(only), only and list(only), since, since, since,
+        now, object_type, only and list(only), only and list(only),
+        since, until, until, since, since,
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from pipelines.mending import COMMAND, mended
 from pipelines.outcome import COMPLETE, status_of
 from pipelines.progress import Counters, View, spoken_s
 from pipelines.settings import Settings
+from pipelines.steps import Progress
 from pipelines.stream import Bounds
 from pipelines.views import apply_views
 from pipelines.warehouse import Warehouse
@@ -143,7 +144,7 @@ class _Run:
         """List, compare, ask again, write down, mend."""
         recall.close_stale_runs(self._warehouse, now=self._row.started_at)
         self._begin()
-        as_of = recall.complete_as_of(self._warehouse, self._object_type)
+        as_of = Progress.of(self._warehouse.state.get(self._object_type)).cursor
         listed = self._list()
         suspects.write(self._warehouse, self._object_type, self._listed, self._suspects)
         self._warehouse.release()

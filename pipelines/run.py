@@ -7,26 +7,25 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import pyarrow as pa
-
-from pipelines import ledger, property_columns, recall
+from pipelines import ledger, recall
 from pipelines.errors import CrmError, IncompleteError, MadeWay, WarehouseError
 from pipelines.fetching import Fetched, Fetcher
-from pipelines.jobs import Job, begin_of, errand_of, refresh_key
-from pipelines.landing import Chunk, Landing, together
+from pipelines.held import Held, Ready
+from pipelines.jobs import Job, errand_of, settle, state_of
+from pipelines.landing import Chunk, Landing
 from pipelines.ledger import RunRow
 from pipelines.outcome import COMPLETE, Outcome, status_of, unexpected
-from pipelines.passes import Pass, check
+from pipelines.passes import Pass, check_landed
 from pipelines.progress import Counters, View
-from pipelines.reading import Reading
 from pipelines.settings import Settings
-from pipelines.steps import ARCHIVED, LANDED, LIVE, CutOff, Progress, Step
+from pipelines.steps import LANDED, LIVE, Progress, Step
 from pipelines.stream import Bounds
+from pipelines.table import Table
 from pipelines.thread import Fetch
 from pipelines.views import apply_views
 from pipelines.warehouse import Warehouse
@@ -65,18 +64,6 @@ def run(
     return one.outcome
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A chunk as rows for tables, and the state that lands with them."""
-
-    object_type: str
-    landings: list[Landing]
-    state: dict[str, Any]
-    rows: int
-    expected: Mapping[str, Any] | None = None  # of the table, once this has landed
-    on_disk: Callable[[], None] = lambda: None
-
-
 class _Run:
     """The landing half of a run; `Fetcher` is the other."""
 
@@ -98,42 +85,22 @@ class _Run:
         self._view = view
         self._began = time.monotonic()
         started_at = datetime.now(UTC)
-        self._notes: list[str] = []
         stamp = f"{started_at:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
         self._rows = {
-            name: RunRow(
-                run_id=f"{stamp}-{name}",
-                command=command,
-                object_type=name,
-                started_at=started_at,
-                as_of=started_at,
-                cursor_from=job.selection or begin_of(job.steps),
-                duplicate_ids=job.duplicates,
-            )
+            name: job.row(f"{stamp}-{name}", name, command=command, started_at=started_at)
             for name, job in jobs.items()
         }
-        self.outcome = Outcome(list(self._rows.values()), notes=self._notes)
+        self.outcome = Outcome(list(self._rows.values()))
         self._counters = {name: Counters(name) for name in jobs}
         self._begun: set[str] = set()
-        self._held: list[_Ready] = []
-        self._has_landed = False  # something, and with it where to go on
+        self._held = Held(warehouse)
         self._passes: dict[str, Pass] = {}
-        self._was_empty = {name: recall.count_rows(warehouse, name) == 0 for name in jobs}
-        # Now, for later the file may be locked, and a chunk in hand would be lost.
-        self._in_use = {name: property_columns.columns_in_use(warehouse, name) for name in jobs}
-        self._table_columns = {
-            name: property_columns.table_columns(warehouse, name) for name in jobs
-        }
+        self._tables = {name: Table(warehouse, name) for name in jobs}
         self._fetcher = Fetcher(
             settings,
             errands={
                 name: errand_of(
-                    job,
-                    warehouse,
-                    name,
-                    run_id=self._rows[name].run_id,
-                    in_use=self._in_use[name],
-                    counters=self._counters[name],
+                    job, warehouse, self._rows[name], self._tables[name], self._counters[name]
                 )
                 for name, job in jobs.items()
             },
@@ -144,6 +111,7 @@ class _Run:
         self._small_rows = bounds.chunk_records // SMALL
         self._under_way = next(iter(jobs))
         recall.close_stale_runs(warehouse, now=started_at)
+        settle(warehouse, jobs, now=started_at)
 
     def read_all(self) -> None:
         """Land every chunk.
@@ -163,9 +131,9 @@ class _Run:
                     fetch.tell(self._count_live(fetched))
                 else:
                     on_disk = partial(fetch.taken, fetched.chunk.read)
-                    self._held.append(self._ready(fetched, fetched.step, fetched.chunk, on_disk))
+                    self._held.add(self._ready(fetched, fetched.step, fetched.chunk, on_disk))
                     del fetched
-                    if sum(ready.rows for ready in self._held) > self._small_rows:
+                    if self._held.rows > self._small_rows:
                         self._flush()
                         self._make_way()
                 if not fetch.is_next_within(HOLD_S):
@@ -188,7 +156,7 @@ class _Run:
                 row.finished_at = now
                 open_rows.append(row)
         # Sums that differ are of everything read so far, so the next run begins at the first id.
-        state: dict[str, Any] = {self._jobs[name].key or "": None for name in self._differing}
+        state = {self._jobs[name].key or "": Progress().saved() for name in self._differing}
         if isinstance(failure, WarehouseError):
             self._warehouse.keep([self._runs_landing(open_rows)])
         else:
@@ -200,34 +168,21 @@ class _Run:
     def _flush(self, object_type: str | None = None) -> None:
         """Land what is held, and count it; with an object type only if some of it is held.
 
-        No frame on the way to dlt may hold rows: it keeps frames.
-
         Raises:
             IncompleteError: The table does not have what was read.
             WarehouseError: It stays on disk, and the next run loads it first.
         """
-        if object_type not in (None, *(ready.object_type for ready in self._held)):
+        if object_type is not None and not self._held.has(object_type):
             return
-        held, self._held = self._held, []
-        landings = _one_of_each([one for ready in held for one in ready.landings])
-        state = {key: one for ready in held for key, one in ready.state.items()}
-        for ready in held:
-            ready.landings.clear()
-        if landings:
-            self._warehouse.land(landings, state=state, on_disk=partial(_tell, held))
-            self._has_landed = True
-        else:
-            _tell(held)
+        held = self._held.land()
         for position, ready in enumerate(held):
             self._counters[ready.object_type].landed += ready.rows
             if ready.expected is not None:
                 name, rest = ready.object_type, held[position + 1 :]
                 # What landed with it of a later step came after it.
                 later = sum(one.rows for one in rest if one.object_type == name)
-                since = datetime.fromisoformat(ready.expected["since"])
-                found = recall.count_rows(self._warehouse, name, synced_since=since)
                 with self._beginning_anew(name):
-                    check(name, ready.expected, found, later)
+                    check_landed(self._warehouse, name, ready.expected, later)
 
     def _flush_after_all(self) -> None:
         """Land what a run still held when it ended early."""
@@ -240,122 +195,52 @@ class _Run:
                 self.outcome.failure = exc
 
     def _make_way(self) -> None:
-        if self.makes_way and self._has_landed and self._warehouse.is_wanted():
+        if self.makes_way and self._held.has_landed and self._warehouse.is_wanted():
             raise MadeWay("another crm wants the warehouse: going on after it")
 
     def _ready(
         self, fetched: Fetched, step: Step, chunk: Chunk, on_disk: Callable[[], None]
-    ) -> _Ready:
+    ) -> Ready:
         """A chunk as rows for tables; books its sums."""
         name = chunk.reading.object_type
         row, passing, job = self._rows[name], self._pass(name, step), self._jobs[name]
         landings = [] if name in self._begun or not chunk.read else self._first(fetched)
-        is_append = (
-            self._was_empty[name]
-            and step.name == LIVE
-            and all(part.is_new for part in chunk.parts)
-            and not passing.may_repeat(chunk)
-        )
-        made = chunk.landings(
+        made = self._tables[name].landings(
+            chunk,
             run_id=row.run_id,
-            seen_at=datetime.now(UTC),
-            is_first=bool(landings) and not self._table_columns[name],
-            append=is_append,
+            is_first=bool(landings),
+            may_append=step.name == LIVE and not passing.may_repeat(chunk),
+            is_part=job.only is not None,
             lines_of=job.lines_of,
-            known_errors=self._with_first_seen,
         )
-        if not is_append:
-            made = [
-                property_columns.with_other_columns(
-                    self._warehouse, item, self._table_columns[name], is_part=job.only is not None
-                )
-                if item.table == name
-                else item
-                for item in made
-            ]
         for part in chunk.parts:
             part.book(row)
             passing.take(part)
             self.outcome.archived += part.archived
         expected = passing.expected() if chunk.after is None else None
-        state = self._state(fetched, self._position(fetched, step, chunk.after, expected))
+        cut_off = job.cut_off(
+            step, row, after=chunk.after, opened_at=fetched.opened_at, check=expected
+        )
+        state = self._state(fetched, replace(job.progress, cut_off=cut_off))
         latest = max(part.seen_at for part in chunk.parts)
         state[f"{LANDED}{name}"] = {"synced_at": latest.isoformat()}
-        return _Ready(name, [*landings, *made], state, chunk.rows, expected, on_disk)
-
-    def _position(
-        self, fetched: Fetched, step: Step, after: str | None, expected: Mapping[str, Any] | None
-    ) -> Progress:
-        """Where a run goes on that is cut off once this chunk has landed."""
-        name = fetched.reading.object_type
-        row, progress = self._rows[name], self._jobs[name].progress
-        before = progress.cut_off
-        is_as_old = before is not None and step.name in (LIVE, ARCHIVED)
-        cut_off = CutOff(
-            step=step.name,
-            after=after,
-            began_at=before.began_at if before else row.started_at,
-            as_of=before.as_of if before and is_as_old else step.until or fetched.opened_at,
-            since=step.since,
-            run={"run_id": row.run_id, **{sum_: getattr(row, sum_) for sum_ in ledger.SUMS}},
-            check=expected,
-        )
-        return replace(progress, cut_off=cut_off, stale=self._stale(fetched.reading))
-
-    def _stale(self, reading: Reading) -> tuple[str, ...]:
-        """Properties to be read of every row once this run is done."""
-        job = self._jobs[reading.object_type]
-        if not job.is_sync:
-            return job.progress.stale
-        if job.is_reading_all:
-            return ()
-        found = {*job.progress.stale, *self._newly_stale(reading)}
-        return tuple(sorted(found.intersection(reading.properties)))
-
-    def _newly_stale(self, reading: Reading) -> set[str]:
-        job = self._jobs[reading.object_type]
-        if not self._table_columns[reading.object_type]:
-            return set()
-        calculated = reading.calculated() if job.is_refresh_due else ()
-        return {*reading.stale(self._in_use[reading.object_type]), *calculated}
+        return Ready(name, [*landings, *made], state, chunk.rows, expected, on_disk)
 
     def _state(self, fetched: Fetched, progress: Progress | None) -> dict[str, Any]:
-        """What is remembered of a job; None: nothing any more."""
         name = fetched.reading.object_type
-        job, stale = self._jobs[name], self._newly_stale(fetched.reading)
-        state: dict[str, Any] = {}
-        if stale:
-            # A refresh that was cut off has not read these, or into other columns.
-            state[refresh_key(name)] = None
-        if stale and not job.is_sync:
-            of_sync = Progress.of(self._warehouse.state.get(name))
-            both = tuple(sorted({*of_sync.stale, *stale}))
-            state[name] = replace(of_sync, stale=both).saved()
-        if job.key is not None:
-            state[job.key] = progress.saved() if progress else None
-        return state
-
-    def _with_first_seen(self, errors: pa.Table) -> pa.Table:
-        try:
-            return recall.with_first_seen(self._warehouse, errors)
-        except WarehouseError:
-            return errors  # rather a moment too late than a chunk lost
+        return state_of(
+            self._jobs[name], self._warehouse, self._tables[name], fetched.reading, progress
+        )
 
     def _first(self, fetched: Fetched) -> list[Landing]:
         """What goes with the first chunk of an object type."""
-        reading = fetched.reading
-        name = reading.object_type
+        reading, name = fetched.reading, fetched.reading.object_type
+        row, job = self._rows[name], self._jobs[name]
         self._begun.add(name)
-        self._notes += reading.changed_columns()
-        row = self._rows[name]
-        landings = property_columns.changed_definitions(
-            self._warehouse, reading, self._jobs[name].only
+        self.outcome.notes += reading.changed_columns()
+        landings = self._tables[name].first_landings(
+            reading, job.only, job.errors, run_id=row.run_id, seen_at=row.started_at
         )
-        if self._jobs[name].errors:
-            rows = ledger.errors_table(
-                self._jobs[name].errors, run_id=row.run_id, seen_at=row.started_at
-            )
-            landings.append(Landing("errors", self._with_first_seen(rows)))
         return [*landings, self._runs_landing([row])]
 
     def _runs_landing(self, rows: Sequence[RunRow]) -> Landing:
@@ -397,34 +282,12 @@ class _Run:
         if job.is_sync:
             row.cursor_to = fetched.opened_at.isoformat()
             row.search_lag_s = fetched.search_lag_s
-            progress = replace(
-                job.progress,
-                cursor=fetched.opened_at,
-                gap=self._gap(fetched),
-                sweep=fetched.sweep,
-                refreshed_at=row.started_at
-                if job.is_refresh_due or job.is_reading_all
-                else job.progress.refreshed_at,
-                stale=self._stale(fetched.reading),
-                cut_off=None,
-            )
+            here = recall.count_live(self._warehouse, name, created_until=fetched.opened_at)
+            progress = job.done(fetched, row.started_at, here)
         first = [] if name in self._begun else self._first(fetched)[:-1]
         state = {key: one.saved() for key, one in job.after_all.items()}
         state |= self._state(fetched, progress)
-        self._held.append(_Ready(name, [*first, self._runs_landing([row])], state, 0))
-
-    def _gap(self, fetched: Fetched) -> int | None:
-        """How many live records HubSpot counts more than the table has; None: it is not sure."""
-        name = fetched.reading.object_type
-        if fetched.live_total is None:
-            return None
-        here = recall.count_live(self._warehouse, name, created_until=fetched.opened_at)
-        gap = fetched.live_total - here
-        # The list shows what search has not counted yet: one more here would hide one archived.
-        is_sure = gap == 0 or all(
-            step.name not in (LIVE, ARCHIVED) for step in self._jobs[name].steps
-        )
-        return gap if is_sure else None
+        self._held.add(Ready(name, [*first, self._runs_landing([row])], state, 0))
 
     @contextmanager
     def _beginning_anew(self, object_type: str) -> Iterator[None]:
@@ -434,17 +297,3 @@ class _Run:
             if self._jobs[object_type].key is not None:
                 self._differing.add(object_type)
             raise
-
-
-def _tell(held: Sequence[_Ready]) -> None:
-    """That it is on disk."""
-    for ready in held:
-        ready.on_disk()
-
-
-def _one_of_each(landings: Sequence[Landing]) -> list[Landing]:
-    """The same rows with one landing for each table; of rows with the same key the last."""
-    by_table: dict[str, list[Landing]] = {}
-    for one in landings:
-        by_table.setdefault(one.table, []).append(one)
-    return [together(some) for some in by_table.values()]

@@ -25,8 +25,9 @@ import pyarrow as pa
 from dlt.extract import DltResource, DltSource
 
 from pipelines import ledger
+from pipelines.errand import Errand
 from pipelines.errors import ConfigError
-from pipelines.fetching import Errand, Fetcher, limits_of
+from pipelines.fetching import Fetcher, limits_of
 from pipelines.hubspot.limits import Limits
 from pipelines.idpages import IdSequence
 from pipelines.landing import Chunk, Landing

@@ -65,10 +65,10 @@ class Step:
 class CutOff:
     """Where a run stood that did not come to its end.
 
-    `began_at` by our clock: when the first of the runs began that do this together. `as_of` by
-    HubSpot's clock: everything up to this moment will be in the table when its steps are done.
-    `run`: id and sums of the run, as they landed. `check`: the sums of a step that has landed
-    in whole and is not counted yet.
+    `began_at` by our clock: rows that landed since then are of the runs that do this together.
+    `as_of` by HubSpot's clock: everything up to this moment will be in the table when its steps
+    are done. `run`: id and sums of the run, as they landed. `check`: the sums of a step that has
+    landed in whole and is not counted yet. `only`: properties that are read alone.
     """
 
     step: str
@@ -78,6 +78,7 @@ class CutOff:
     since: datetime | None = None
     run: Mapping[str, Any] = field(default_factory=dict)
     check: Mapping[str, Any] | None = None
+    only: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Progress:
 
     def saved(self) -> dict[str, Any]:
         """As JSON."""
-        return msgspec.to_builtins(self)  # type: ignore[no-any-return]
+        return msgspec.to_builtins(self)  # type: ignore[no-any-return]  # a dict, of a dataclass
 
 
 def steps_of(

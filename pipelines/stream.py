@@ -22,7 +22,8 @@ from pipelines.errors import Interrupted
 from pipelines.hubspot.retry import RetryPolicy
 from pipelines.hubspot.transport import READ_TIMEOUT_S
 from pipelines.idpages import IdPage
-from pipelines.landing import Chunk, Typed
+from pipelines.landing import Chunk
+from pipelines.typed import Typed
 
 AT_RISK_RECORDS: Final = 20_000
 """Records asked for and not on disk yet: what a killed process may lose, and what is in memory."""

@@ -16,9 +16,9 @@ from pipelines.hubspot.paths import API_VERSIONS
 from pipelines.hubspot.wire import ListPage
 from pipelines.hydrate import Hydrator
 from pipelines.idpages import IdSequence, number_of
-from pipelines.landing import raw_of
 from pipelines.reading import Reading, reading_of
 from pipelines.settings import ObjectSettings
+from pipelines.typed import raw_of
 
 OLDEST: Final = 100
 NEWEST: Final = 100

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from pipelines import ledger
 from pipelines.accounting import Batch
 from pipelines.discovery import discovered
+from pipelines.errand import CONCURRENCY
 from pipelines.errors import AuthError, DailyLimitError, HubSpotError, Interrupted
-from pipelines.fetching import CONCURRENCY, CONNECTIONS, limits_of
+from pipelines.fetching import CONNECTIONS, limits_of
 from pipelines.findings import Answer, Finding, State, is_pending
 from pipelines.hubspot.client import HubSpotClient, Usage, open_http
 from pipelines.hubspot.oauth import token_for
@@ -87,7 +88,7 @@ class Witness:
             found: Gets what was confirmed, as `FOUND`.
             requests: Gets the requests, as rows of `batches`.
             counters: Counts the suspects that are done.
-            as_of: The last complete sync has everything that changed before.
+            as_of: By HubSpot's clock: the last complete sync has everything that changed before.
 
         Raises:
             HubSpotError: It does not answer.

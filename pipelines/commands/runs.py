@@ -47,7 +47,7 @@ def sync(
     opened = moment(since, "--since")
     begun = begin(output, objects or (), warehouse, wait_s=wait)
     if plan:
-        from pipelines.plan import plan_run
+        from pipelines.planning import plan_run
 
         begun.plan(
             plan_run(begun.settings, begun.path, begun.object_types, is_full=full, lock_wait_s=wait)

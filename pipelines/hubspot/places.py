@@ -199,7 +199,7 @@ class _FileLock:
             if time.monotonic() >= deadline:
                 self._patience_s = 0.0  # until it is to be had again
                 return
-            time.sleep(_PAUSE_S)
+            time.sleep(_PAUSE_S)  # not awaited: no other task may come in between
         self._patience_s = PATIENCE_S
 
     def __exit__(self, *_: object) -> None:

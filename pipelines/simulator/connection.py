@@ -66,7 +66,7 @@ class Connection:
 class Protocol(H11Protocol):
     """uvicorn's protocol; each request gets its `Connection` as an extension of ASGI."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio passes no other
         """Tell the app which connection it answers on."""
         super().connection_made(transport)
         self._connection, app = Connection(transport), self.app

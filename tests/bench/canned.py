@@ -114,7 +114,7 @@ class _Filters(msgspec.Struct):
 
 
 class _Search(msgspec.Struct):
-    filterGroups: list[_Filters] = []  # noqa: N815
+    filterGroups: list[_Filters] = []  # noqa: N815  (HubSpot's name)
     limit: int = 1
 
 

@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pipelines.errand import Errand
 from pipelines.errors import Interrupted
-from pipelines.fetching import Errand, Fetcher
+from pipelines.fetching import Fetcher
 from pipelines.idpages import IdSequence
 from pipelines.progress import Counters
 from pipelines.settings import Settings

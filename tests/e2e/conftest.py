@@ -1,13 +1,16 @@
 """A portal behind a real HTTP server, for every end-to-end test."""
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import WAREHOUSE, synced
 
 from pipelines.settings import DEFAULT_API_VERSION
 from pipelines.simulator.app import app
@@ -144,6 +147,26 @@ def api_version(request: pytest.FixtureRequest) -> str:
     """The version of the API that is asked wherever a test names no other: `--api-version`."""
     version: str = request.config.getoption("--api-version")
     return version
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A warehouse that is not there yet."""
+    return tmp_path / WAREHOUSE
+
+
+@pytest.fixture(scope="module")
+def after_sync(still: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse after one sync of `still`, a portal of the module in which nothing changes."""
+    path = tmp_path_factory.mktemp("synced") / WAREHOUSE
+    synced(still, path)
+    return path
+
+
+@pytest.fixture
+def full(after_sync: Path, path: Path) -> Path:
+    """A copy of it, of this test's own."""
+    return Path(shutil.copy(after_sync, path))
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 CRM = (sys.executable, "-m", "pipelines.cli")
 HERE = Path(__file__).parent
 TIMEOUT_S = 120
+WAREHOUSE = "warehouse.duckdb"
 ALWAYS_NEW = frozenset({"run_id", "synced_at", "last_seen_at", "seen_at"})
 """Columns that say when and by whom a row was seen last: the only ones a rerun may change."""
 BY_THE_CLOCK = ALWAYS_NEW | {"first_seen_at"}
@@ -257,6 +258,16 @@ def rows(path: Path, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         return connection.execute(sql, list(parameters)).fetchall()
+
+
+def rows_deleted(path: Path) -> bool:
+    """Delete all contacts, as nobody should; whether that was possible."""
+    try:
+        with duckdb.connect(str(path)) as connection:
+            connection.execute("delete from crm.contacts")
+            return True
+    except duckdb.Error:  # still open somewhere, or no table yet
+        return False
 
 
 def columns_of(path: Path, table: str, schema: str = "crm") -> dict[str, str]:

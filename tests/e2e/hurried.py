@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> CrmError | None:
     try:
         cli.app(arguments, standalone_mode=False)
     except CrmError as failure:
-        print(cli._failure_line(str(failure), arguments), file=sys.stderr)  # noqa: T201
+        print(cli._failure_line(str(failure), arguments), file=sys.stderr)  # noqa: T201  (a process of its own: what it prints is read)
         return failure
     return None
 
@@ -52,7 +52,7 @@ def main(exceptions: Path) -> None:
     hurry()
     for line in sys.stdin:
         settings, arguments = json.loads(line)
-        print("$ crm", *arguments, flush=True)  # noqa: T201
+        print("$ crm", *arguments, flush=True)  # noqa: T201  (a process of its own: what it prints is read)
         os.environ.update(settings)
         if failure := run(arguments):
             with exceptions.open("a", encoding="utf-8") as file:

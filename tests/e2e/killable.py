@@ -153,7 +153,7 @@ def serve() -> None:
         if not child:
             obey(order)
         code = _ended(child, began, order["after_s"])
-        print(json.dumps([code, time.monotonic() - began]), flush=True)  # noqa: T201
+        print(json.dumps([code, time.monotonic() - began]), flush=True)  # noqa: T201  (a process of its own: what it prints is read)
     os._exit(0)  # nothing is left to do, and what is frozen cannot be freed in order
 
 

@@ -37,7 +37,7 @@ def main(warehouse: str, chunk_records: str, wait_s: str, object_type: str) -> N
         if outcome.failure is not None:
             raise outcome.failure
     except CrmError as failure:
-        print(f"crm: {failure}", file=sys.stderr)  # noqa: T201
+        print(f"crm: {failure}", file=sys.stderr)  # noqa: T201  (a process of its own: what it prints is read)
         sys.exit(failure.exit_code)
     sys.exit(0)
 

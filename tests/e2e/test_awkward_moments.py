@@ -18,11 +18,6 @@ from pipelines.warehouse import Warehouse
 SMALL = Bounds(at_risk_records=100, chunk_records=50, slice_records=25)
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "warehouse.duckdb"
-
-
 def filled(running, path, selection, *, stop=None, **options):
     """`crm backfill contacts` in this process; gives its row of `runs`, fails when it does."""
     outcome = backfill(

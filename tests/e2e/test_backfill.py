@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import sys
 import threading
@@ -22,6 +21,7 @@ from harness import (
     cut_off,
     dump,
     rows,
+    rows_deleted,
     settings_for,
     started,
     synced,
@@ -29,6 +29,7 @@ from harness import (
 )
 
 from pipelines.backfill import backfill, plan_backfill
+from pipelines.errors import IncompleteError
 from pipelines.progress import Silent
 from pipelines.selection import everything, id_range, in_file, in_query, window
 from pipelines.stream import Bounds
@@ -38,29 +39,10 @@ SMALL_BACKFILL = (sys.executable, HERE / "small_backfill.py")
 WAIT_S = 20.0
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "warehouse.duckdb"
-
-
 @pytest.fixture(scope="module")
 def still(shared_simulator):
     """A portal in which nothing changes."""
     return shared_simulator(contacts=300, calls=40, seed=6)
-
-
-@pytest.fixture(scope="module")
-def synced_once(still, tmp_path_factory):
-    path = tmp_path_factory.mktemp("synced") / "warehouse.duckdb"
-    synced(still, path)
-    return path
-
-
-@pytest.fixture
-def full(synced_once, path):
-    """A copy of a warehouse that has everything."""
-    shutil.copy(synced_once, path)
-    return path
 
 
 def filled(running, path, selection, object_type="contacts", *, stop=None, **options):
@@ -357,6 +339,39 @@ def test_a_column_that_a_backfill_begins_is_filled_by_the_next_sync(simulator, p
     }
 
 
+def unresolved(path) -> list[tuple[object, ...]]:
+    return rows(
+        path, "select object_id, property from crm.errors where resolved_at is null order by all"
+    )
+
+
+def test_a_property_resolves_no_error_of_values_that_it_did_not_read(simulator, path):
+    """Between the two parts of a sync it touches the rows whose values the first one rejected."""
+    running = simulator(contacts=400, calls=0)
+    portal = running.portal
+    broken, mended, *others = portal.records["contacts"].live[:350]
+    portal.update("contacts", mended, {"property_date": "no date"})
+    synced(running, path, ("contacts",))
+    portal.update("contacts", broken, {"property_date": "no date"})
+    portal.update("contacts", mended, {"property_date": "2026-01-31"})
+    for one in others:
+        portal.update("contacts", one, {"lastname": "Changed"})
+    running.door.close_to(max(others))
+    cut_off(
+        running,
+        path,
+        lambda stop: synced(running, path, ("contacts",), stop=stop, bounds=SMALL),
+    )
+
+    filled(running, path, everything(), only=("firstname",))
+    synced(running, path, ("contacts",))
+
+    fresh = path.with_name("fresh.duckdb")
+    synced(running, fresh, ("contacts",))
+    assert (str(broken), "property_date") in unresolved(path)
+    assert unresolved(path) == unresolved(fresh)
+
+
 # ---------------------------------------------------------------- --dry-run
 
 
@@ -562,6 +577,43 @@ def test_two_backfills_of_the_same_share_it(simulator, path):
 
     assert ids_of(path) == truth(running.portal).keys()
     assert rows(path, "select sum(requested_ids) from crm.runs") == [(len(truth(running.portal)),)]
+
+
+@pytest.mark.slow
+def test_two_backfills_of_the_same_end_alike_when_the_sums_of_one_differ(simulator, path):
+    """The one that made way finds all of it done, and that something is wrong with it."""
+    running = simulator(contacts=600, calls=0)
+    running.door.close_after(1)
+    other_ended, failures = threading.Event(), []
+
+    def make_way() -> None:
+        try:
+            filled(running, path, everything(), bounds=SMALL, tell=lambda _: other_ended.wait())
+        except IncompleteError as failure:
+            failures.append(failure)
+
+    one = threading.Thread(target=make_way)
+    one.start()
+    try:
+        assert running.door.is_knocked_at.wait(60)
+        with small_backfill(running, path) as other:
+            wait_until(lambda: is_waiting(other), what="the second waits for its turn")
+            running.door.open()
+            running.door.close_to(max(running.portal.records["contacts"].live))
+            assert running.door.is_knocked_at.wait(60)
+            wait_until(lambda: rows_deleted(path), what="somebody deletes the rows")
+            running.door.open()
+            _, said = other.communicate(timeout=120)
+    finally:
+        running.door.open()
+        other_ended.set()
+        one.join()
+
+    assert "but the table has" in said.splitlines()[-1]
+    assert other.returncode == 4
+    assert ["its sums differ" in str(failure) for failure in failures] == [True]
+    again = filled(running, path, everything())
+    assert again.requested_ids == len(truth(running.portal))
 
 
 @pytest.mark.slow

@@ -41,11 +41,6 @@ SMALL = Bounds(at_risk_records=200, chunk_records=100, slice_records=50)
 FAST = {"search_requests_per_s": 1000}
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "warehouse.duckdb"
-
-
 @pytest.fixture(scope="module")
 def first_sync(shared_simulator, tmp_path_factory):
     """A warehouse after the first sync of 300 contacts."""
@@ -85,6 +80,14 @@ def assert_equals_a_full_sync(running, path) -> None:
 def progress_of(path, object_type: str = "contacts") -> Progress:
     with Reader(path) as reader:
         return Progress.of(reader.saved_state().get(object_type))
+
+
+def with_many_archived(simulator, *, contacts: int):
+    """A portal of so many contacts, of which 250 are archived: more pages than one."""
+    running = simulator(contacts=contacts, calls=0)
+    for record_id in list(running.portal.records["contacts"].live)[:250]:
+        running.portal.archive("contacts", record_id)
+    return running
 
 
 @contextmanager
@@ -460,11 +463,9 @@ def test_all_archived_records_are_listed_when_live_ones_are_gone(simulator, path
 @pytest.mark.slow
 def test_an_archived_record_is_found_though_a_new_one_makes_up_for_it(simulator, path):
     """HubSpot counts as many live records as before; the table would have one more."""
-    running = simulator(contacts=500, calls=0)
+    running = with_many_archived(simulator, contacts=500)
     portal = running.portal
     live = list(portal.records["contacts"].live)
-    for record_id in live[:250]:
-        portal.archive("contacts", record_id)
     synced(running, path, ("contacts",))
 
     portal.archive("contacts", live[-1])
@@ -477,10 +478,8 @@ def test_an_archived_record_is_found_though_a_new_one_makes_up_for_it(simulator,
 @pytest.mark.slow
 def test_records_created_in_mid_run_do_not_have_all_archived_ones_listed(simulator, path):
     """In a busy portal HubSpot always counts some more than the table can have."""
-    running = simulator(contacts=400, calls=0)
+    running = with_many_archived(simulator, contacts=400)
     portal = running.portal
-    for record_id in list(portal.records["contacts"].live)[:250]:
-        portal.archive("contacts", record_id)
     synced(running, path, ("contacts",))
     portal.update("contacts", portal.records["contacts"].live[0], {"firstname": "Changed"})
 
@@ -497,10 +496,8 @@ def test_records_created_in_mid_run_do_not_have_all_archived_ones_listed(simulat
 @pytest.mark.slow
 def test_records_deleted_for_good_do_not_have_all_archived_ones_listed_each_time(simulator, path):
     """The count stays different for ever; it is a change of the difference that matters."""
-    running = simulator(contacts=400, calls=0)
+    running = with_many_archived(simulator, contacts=400)
     portal = running.portal
-    for record_id in list(portal.records["contacts"].live)[:250]:
-        portal.archive("contacts", record_id)
     synced(running, path, ("contacts",))
     portal.delete("contacts", portal.records["contacts"].live[0])
     synced(running, path, ("contacts",))
@@ -596,9 +593,7 @@ def test_a_first_sync_cut_off_among_live_records_goes_on(simulator, path):
 
 @pytest.mark.slow
 def test_a_first_sync_cut_off_among_archived_records_goes_on(simulator, path):
-    running = simulator(contacts=400, calls=0)
-    for record_id in list(running.portal.records["contacts"].live)[:250]:
-        running.portal.archive("contacts", record_id)
+    running = with_many_archived(simulator, contacts=400)
     cut_off_at(running, path, running.portal.records["contacts"].archived[-1])
     left = progress_of(path)
     changed = running.portal.records["contacts"].live[-1]

@@ -286,7 +286,7 @@ READING = (
     Place("pipelines.accounting:Tally.batch", "left"),
     Place("pipelines.accounting:Tally.batch", "left", 3),
     Place("transforms.normalise:normalise", "entered"),
-    Place("pipelines.landing:typed", "left", 2),
+    Place("pipelines.typed:typed", "left", 2),
     Place("pipelines.landing:Chunk.landings", "left"),
     Place("pipelines.landing:Chunk.landings", "entered", 2),
 )

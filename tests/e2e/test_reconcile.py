@@ -14,6 +14,7 @@ import pytest
 from harness import (
     BY_THE_CLOCK,
     CRM,
+    WAREHOUSE,
     assert_one_line,
     assert_same,
     crm,
@@ -35,7 +36,6 @@ from pipelines.simulator.portal import Portal
 from pipelines.stream import Bounds
 from pipelines.warehouse import Warehouse
 
-WAREHOUSE = "warehouse.duckdb"
 MOMENTS = BY_THE_CLOCK | {"seen_at", "fixed_at", "resolved_at", "archived_at"}
 """What --fix writes by the clock; two that do the same differ in nothing else."""
 OPEN = "select object_id, finding from crm.reconciliation where fixed_at is null order by 1"
@@ -60,6 +60,13 @@ def reconciled(
         )
 
 
+def synced_an_hour_ahead(running, path) -> None:
+    """What the portal does next, this sync should have seen."""
+    running.portal.advance(3600)
+    synced(running, path)
+    running.portal.advance(-3600)
+
+
 def found(result: Reconciled) -> dict[str, int]:
     return {str(finding): count for finding, count in result.found.items() if count}
 
@@ -70,30 +77,25 @@ def by_hand(path, *statements: tuple) -> None:
             connection.execute(sql, parameters)
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / WAREHOUSE
-
-
 @pytest.fixture(scope="module")
 def drifted(shared_simulator, tmp_path_factory):
     """A warehouse and a portal that differ in every way there is; tests only read the portal."""
     running = shared_simulator(contacts=400, calls=30, seed=4)
     path = tmp_path_factory.mktemp("drifted") / WAREHOUSE
-    synced(running, path)
+    synced_an_hour_ahead(running, path)
     portal = running.portal
     live, archived = (list(getattr(portal.records["contacts"], k)) for k in ("live", "archived"))
     broken = next(i for i, _, _ in portal.broken("contacts") if i in live)
     live.remove(broken)
-    since = datetime.now(UTC)  # the sync, which has its own moment for that
     for gone in (live[2], archived[0], broken):
         portal.delete("contacts", gone)
     portal.archive("contacts", live[1])
     winner = portal.merge(live[3], live[4])
     portal.merge(live[5], live[6], keep_primary_id=True)
     portal.update("contacts", live[7], {"firstname": "Changed unseen"})
-    portal.update("contacts", live[8], {"firstname": "Changed since"}, at=since)
-    portal.advance((since - portal.now).total_seconds() + 60)  # search has learnt of it
+    portal.advance(7200)
+    portal.update("contacts", live[8], {"firstname": "Changed since"})
+    portal.advance(60)  # search has learnt of it
     by_hand(
         path,
         ("delete from crm.contacts where id in (?, ?)", live[9], archived[1]),
@@ -235,6 +237,24 @@ def test_changes_made_meanwhile_are_no_findings(simulator, path):
     assert results[0].left == 1
 
 
+@pytest.mark.parametrize("ahead_s", [-86_400, 86_400], ids=["behind", "ahead"])
+def test_what_is_pending_goes_by_the_clock_of_hubspot(ahead_s, simulator, path):
+    """Ours may be a day off: what changed after the sync is pending, what it missed is not."""
+    now = datetime.now(UTC) + timedelta(seconds=ahead_s)
+    running = simulator(portal=Portal.build(contacts=60, calls=0, now=now))
+    portal = running.portal
+    missed, changed, *_ = portal.records["contacts"].live
+    portal.update("contacts", missed, {"firstname": "Before"})
+    portal.advance(60)
+    synced(running, path, ("contacts",))
+    by_hand(path, ("delete from crm.contacts where id = ?", missed))
+    portal.update("contacts", changed, {"firstname": "Since"})
+
+    reconciled(running, path)
+
+    assert rows(path, OPEN) == sorted([(missed, "missing_here"), (changed, "pending")])
+
+
 @pytest.mark.slow
 def test_search_that_lags_behind_is_told_and_is_no_finding(simulator, path):
     running = simulator(contacts=120, calls=5)
@@ -333,7 +353,7 @@ def test_merged_rows_go_and_their_ids_lead_to_the_winner(drifted, fixed):
 def test_an_id_merged_twice_leads_to_the_row_there_is(simulator, path):
     """Or a join through `id_aliases` would end at an id without a row."""
     running = simulator(contacts=30, calls=1)
-    synced(running, path)
+    synced_an_hour_ahead(running, path)
     one, two, three = running.portal.records["contacts"].live[:3]
     first = running.portal.merge(one, two)
     reconciled(running, path, is_fix=True)
@@ -360,7 +380,7 @@ def test_a_second_fix_changes_nothing(drifted, fixed, copy):
 def test_full_syncs_after_a_fix_change_nothing(simulator, path):
     """In particular they do not bring back what was deleted."""
     running = simulator(contacts=120, calls=5)
-    synced(running, path)
+    synced_an_hour_ahead(running, path)
     live = list(running.portal.records["contacts"].live)
     running.portal.delete("contacts", live[0])
     running.portal.merge(live[1], live[2])

@@ -7,6 +7,7 @@ import shutil
 import pytest
 from harness import (
     BY_THE_CLOCK,
+    WAREHOUSE,
     assert_same,
     dump,
     rows,
@@ -14,13 +15,6 @@ from harness import (
 )
 
 from pipelines.errors import CrmError
-
-WAREHOUSE = "warehouse.duckdb"
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / WAREHOUSE
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,17 @@ import signal
 import threading
 from contextlib import suppress
 
-import duckdb
 import pytest
 from harness import (
     BY_THE_CLOCK,
     CRM,
     SMALL_CHUNKS,
+    WAREHOUSE,
     assert_same,
     crm,
     dump,
     rows,
+    rows_deleted,
     settings_for,
     started,
     synced,
@@ -34,15 +35,9 @@ from pipelines.sync import sync
 from pipelines.warehouse import Warehouse
 from pipelines.workfolder import is_package_pending
 
-WAREHOUSE = "warehouse.duckdb"
 CHUNK = 100
 LEAST_S, MOST_S = 0.9, 3.6
 """When a process is killed: from about where it has opened the warehouse to after its end."""
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / WAREHOUSE
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +47,9 @@ def still(shared_simulator):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(still, tmp_path_factory):
+def undisturbed(after_sync):
     """What every killed and resumed run has to come to."""
-    path = tmp_path_factory.mktemp("undisturbed") / WAREHOUSE
-    synced(still, path)
-    return dump(path, without=BY_THE_CLOCK)
+    return dump(after_sync, without=BY_THE_CLOCK)
 
 
 def small_chunks(running, path, *objects):
@@ -329,16 +322,8 @@ def test_a_run_whose_sums_differ_is_read_anew_by_the_next(simulator, path, tmp_p
     running.door.close_after(batch_reads=1)
     command = (*SMALL_CHUNKS, path, 100, 30, "contacts")
 
-    def rows_deleted() -> bool:
-        try:
-            with duckdb.connect(str(path)) as connection:
-                connection.execute("delete from crm.contacts")
-                return True
-        except duckdb.Error:  # still open there, or no table yet
-            return False
-
     with started(*command, cwd=tmp_path, simulator=running) as process:
-        wait_until(rows_deleted, what="somebody deletes the first rows")
+        wait_until(lambda: rows_deleted(path), what="somebody deletes the first rows")
         running.door.open()
         _, errors = process.communicate(timeout=60)
 

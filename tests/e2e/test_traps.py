@@ -16,6 +16,7 @@ from harness import (
     BY_THE_CLOCK,
     CRM,
     SMALL_CHUNKS,
+    WAREHOUSE,
     assert_one_line,
     assert_same,
     columns_of,
@@ -37,13 +38,6 @@ from pipelines.stream import Bounds
 from pipelines.sync import sync
 from pipelines.warehouse import Warehouse
 from pipelines.workfolder import is_package_pending
-
-WAREHOUSE = "warehouse.duckdb"
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / WAREHOUSE
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import pytest
 
 from pipelines.accounting import Batch
 from pipelines.discovery import IdPage
-from pipelines.landing import Chunk, Typed, typed
+from pipelines.landing import Chunk
 from pipelines.reading import Reading
+from pipelines.typed import Typed, typed
 from transforms.columns import columns
 from transforms.definitions import Property
 

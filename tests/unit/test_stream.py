@@ -53,7 +53,7 @@ def chunks_of(stream, **options) -> tuple[list[list[tuple[int, ...]]], BaseExcep
         found, failure = [], None
         try:
             async for chunk in chunked(stream, typed, **options):
-                found.append([part.numbers for part in chunk.parts])  # noqa: PERF401
+                found.append([part.numbers for part in chunk.parts])  # noqa: PERF401  (kept when the stream fails)
         except TransientError as exc:
             failure = exc
         return found, failure

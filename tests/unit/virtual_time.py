@@ -15,7 +15,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.now = 1000.0
         super().__init__(selectors.SelectSelector())
-        self._selector.select = self._jump  # type: ignore[method-assign]
+        self._selector.select = self._jump  # type: ignore[method-assign]  # no loop takes a clock
 
     def _jump(self, timeout: float | None = None):
         assert timeout is not None, "nothing will ever happen again"
