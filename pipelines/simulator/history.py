@@ -38,7 +38,8 @@ def note(
     """Add values to the history of a record that does not have them yet."""
     before = history(records, record, list(changes))
     for name, value in changes.items():
-        if (value or "") != (records.value(record, name) or ""):
+        known = name in records.properties
+        if known and (value or "") != (records.value(record, name) or ""):
             entry = {"value": value or "", "timestamp": iso(at_ms), "sourceType": source}
             record.history[name] = [entry, *before.get(name, [])]
 
