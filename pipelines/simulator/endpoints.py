@@ -9,7 +9,9 @@ from pipelines.simulator.gate import Endpoint, Gate
 from pipelines.simulator.search import Search
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from pipelines.simulator.wire import Answer, Call
 
 _V3: Final = (
     ("/crm/v3/objects", "objects"),
@@ -37,6 +39,8 @@ BASES: Final = {
 """Where each family of endpoints is; associations are in v4 with the others in v3."""
 API_VERSIONS: Final = tuple(BASES)
 
+_ONE: Final = "/{object_type}"
+_PAIR: Final = "/{object_type}/{to_type}"
 _READ: Final = ("crm.objects.{}.read",)
 _READ_SCHEMAS: Final = ("crm.objects.{}.read", "crm.schemas.{}.read")
 _READ_CUSTOM_SCHEMAS: Final = ("crm.schemas.custom.read",)
@@ -47,79 +51,61 @@ _READ_ACCOUNT: Final = ("oauth",)
 
 def families(gate: Gate) -> Mapping[str, tuple[Endpoint, ...]]:
     """Endpoints by family."""
-    labels = Endpoint(
-        "association_labels",
-        "GET",
-        "/{object_type}/{to_type}/labels",
-        associations.list_labels,
-        _READ,
-    )
+    labels = _get("association_labels", f"{_PAIR}/labels", associations.list_labels, _READ)
+    usage = "/api-usage/daily/private-apps"
     return {
         "objects": _objects(),
         "properties": _properties(),
         "owners": (
-            Endpoint("owners", "GET", "", account.list_owners, _READ_OWNERS),
-            Endpoint("owners", "GET", "/", account.list_owners, _READ_OWNERS),
+            _get("owners", "", account.list_owners, _READ_OWNERS),
+            _get("owners", "/", account.list_owners, _READ_OWNERS),
         ),
         "calling": (
             # Which scope it needs, the facts do not say.
-            Endpoint(
-                "dispositions",
-                "GET",
-                "/dispositions",
-                account.list_dispositions,
-                _READ_DISPOSITIONS,
-            ),
+            _get("dispositions", "/dispositions", account.list_dispositions, _READ_DISPOSITIONS),
         ),
         "account": (
-            Endpoint("account_details", "GET", "/details", account.details, _READ_ACCOUNT),
-            Endpoint(
-                "daily_usage",
-                "GET",
-                "/api-usage/daily/private-apps",
-                gate.daily_usage,
-                _READ_ACCOUNT,
-            ),
+            _get("account_details", "/details", account.details, _READ_ACCOUNT),
+            _get("daily_usage", usage, gate.daily_usage, _READ_ACCOUNT),
         ),
         "associations": (
-            Endpoint(
-                "associations_batch_read",
-                "POST",
-                "/{object_type}/{to_type}/batch/read",
-                associations.batch_read,
-                _READ,
-            ),
+            _post("associations_batch_read", f"{_PAIR}/batch/read", associations.batch_read, _READ),
             labels,
         ),
         "association labels": (labels,),
         "schemas": (
-            Endpoint("schemas", "GET", "", schema.list_schemas, _READ_CUSTOM_SCHEMAS),
-            Endpoint("schema", "GET", "/{object_type}", schema.read_schema, _READ_CUSTOM_SCHEMAS),
+            _get("schemas", "", schema.list_schemas, _READ_CUSTOM_SCHEMAS),
+            _get("schema", _ONE, schema.read_schema, _READ_CUSTOM_SCHEMAS),
         ),
     }
 
 
 def _objects() -> tuple[Endpoint, ...]:
-    one = "/{object_type}"
     return (
-        Endpoint("batch_read", "POST", f"{one}/batch/read", objects.batch_read, _READ),
-        Endpoint("search", "POST", f"{one}/search", Search(), _READ),
-        Endpoint("list", "GET", one, objects.list_page, _READ),
-        Endpoint("read", "GET", f"{one}/{{record_id}}", objects.read_one, _READ),
+        _post("batch_read", f"{_ONE}/batch/read", objects.batch_read, _READ),
+        _post("search", f"{_ONE}/search", Search(), _READ),
+        _get("list", _ONE, objects.list_page, _READ),
+        _get("read", f"{_ONE}/{{record_id}}", objects.read_one, _READ),
     )
 
 
 def _properties() -> tuple[Endpoint, ...]:
-    one = "/{object_type}"
+    read_many = schema.batch_read_properties
     return (
-        Endpoint(
-            "properties_batch_read",
-            "POST",
-            f"{one}/batch/read",
-            schema.batch_read_properties,
-            _READ_SCHEMAS,
-        ),
-        Endpoint("property_groups", "GET", f"{one}/groups", schema.list_groups, _READ_SCHEMAS),
-        Endpoint("properties", "GET", one, schema.list_properties, _READ_SCHEMAS),
-        Endpoint("property", "GET", f"{one}/{{name}}", schema.read_property, _READ_SCHEMAS),
+        _post("properties_batch_read", f"{_ONE}/batch/read", read_many, _READ_SCHEMAS),
+        _get("property_groups", f"{_ONE}/groups", schema.list_groups, _READ_SCHEMAS),
+        _get("properties", _ONE, schema.list_properties, _READ_SCHEMAS),
+        _get("property", f"{_ONE}/{{name}}", schema.read_property, _READ_SCHEMAS),
     )
+
+
+def _get(
+    name: str, path: str, handler: Callable[[Call], Answer], scopes: tuple[str, ...]
+) -> Endpoint:
+    return Endpoint(name, "GET", path, handler, scopes)
+
+
+def _post(
+    name: str, path: str, handler: Callable[[Call], Answer], scopes: tuple[str, ...]
+) -> Endpoint:
+    return Endpoint(name, "POST", path, handler, scopes)

@@ -1,6 +1,7 @@
 """The simulator answers about associations as HubSpot is documented and recorded to answer."""
 
 from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, unquote
 
 import httpx
@@ -357,6 +358,28 @@ def test_pages_go_on_where_they_were_when_links_go_meanwhile(connect):
 
     assert [to["toObjectId"] for to in second["to"]] == ids[4:7]
     assert (last.status_code, last.json()["results"]) == (200, [{"from": {"id": "512"}, "to": []}])
+
+
+def test_links_may_change_while_they_are_read(connect):
+    """Tests do so between runs, and in the midst of them: an answer has a change or has it not."""
+    portal = Portal.build(contacts=5, calls=1500)
+    _, http = connect(portal=portal, variants=Variants(association_page_size=5000))
+    contact, calls = portal.create("contacts", {}), list(portal.records["calls"].live)
+
+    def change():
+        for _ in range(30):
+            portal.link("contacts", contact, "calls", *calls)
+            portal.unlink("contacts", contact, "calls", *calls)
+
+    seen = set()
+    with ThreadPoolExecutor(1) as pool:
+        changing = pool.submit(change)
+        while not changing.done():
+            results = read(http, TO_CALLS, contact).json()["results"]
+            seen.add(len(results[0]["to"]) if results else 0)
+        changing.result()
+
+    assert seen <= {0, len(calls)}
 
 
 def test_associations_count_in_the_main_limit(connect):
