@@ -33,6 +33,10 @@ def simulate(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8999,
     contacts: Annotated[int, typer.Option(min=1, help="Live contacts.")] = 1000,
     calls: Annotated[int, typer.Option(min=0, help="Live calls.")] = 500,
+    companies: Annotated[int, typer.Option(min=0, help="Live companies.")] = 100,
+    deals: Annotated[int, typer.Option(min=0, help="Live deals.")] = 50,
+    tickets: Annotated[int, typer.Option(min=0, help="Live tickets.")] = 50,
+    machines: Annotated[int, typer.Option(min=0, help="Live records of a custom object.")] = 20,
     seed: Annotated[int, typer.Option(help="The same seed makes the same portal.")] = 1,
     latency_ms: Annotated[int, typer.Option(min=0, help="Added to each answer.")] = 0,
     requests_per_10s: Annotated[
@@ -58,7 +62,15 @@ def simulate(
 
     output = output_of(quiet=quiet, log_format=log_format, verbose=verbose)
     faults = Faults(*(fault or ()), seed=seed)
-    portal = Portal.build(contacts=contacts, calls=calls, seed=seed)
+    portal = Portal.build(
+        contacts=contacts,
+        calls=calls,
+        companies=companies,
+        deals=deals,
+        tickets=tickets,
+        machines=machines,
+        seed=seed,
+    )
     server = simulator(
         portal, requests_per_10s=requests_per_10s, latency_ms=latency_ms, faults=faults
     )

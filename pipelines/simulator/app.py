@@ -1,4 +1,4 @@
-"""The portal over HTTP, as HubSpot would answer: which path is which endpoint."""
+"""The portal over HTTP, as HubSpot would answer."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 
-from pipelines.simulator import account, objects, schema
+from pipelines.simulator.endpoints import API_VERSIONS, BASES, families
 from pipelines.simulator.faults import NO_FAULTS, Faults
 from pipelines.simulator.gate import Endpoint, Gate, html_page
 from pipelines.simulator.limits import Limits
 from pipelines.simulator.oauth import OAuth, OAuthApp
-from pipelines.simulator.search import Search
+from pipelines.simulator.object_kinds import OBJECT_KINDS
 from pipelines.simulator.variants import Variants
 
 if TYPE_CHECKING:
@@ -28,36 +28,18 @@ REQUESTS_PER_DAY: Final = 625_000
 TOKEN_LIFE_S: Final = 1800.0
 ALL_SCOPES: Final = frozenset(
     {
-        "crm.objects.calls.read",
-        "crm.objects.contacts.read",
         "crm.objects.owners.read",
-        "crm.schemas.calls.read",
-        "crm.schemas.contacts.read",
         "oauth",
+        *(
+            f"crm.{what}.{name}.read"
+            for what in ("objects", "schemas")
+            for kind in OBJECT_KINDS.values()
+            for name in kind.scopes
+        ),
     }
 )
 
-_BASES: Final = {
-    "v3": ("/crm/v3/objects", "/crm/v3/properties", "/crm/v3/owners", "/account-info/v3"),
-    "2026-03": (
-        "/crm/objects/2026-03",
-        "/crm/properties/2026-03",
-        "/crm/owners/2026-03",
-        "/account-info/2026-03",
-    ),
-    "2026-09": (
-        "/crm/objects/2026-09",
-        "/crm/properties/2026-09",
-        "/crm/owners/2026-09",
-        "/account-info/2026-09",
-    ),
-}
-API_VERSIONS: Final = tuple(_BASES)
 _TOKEN_VERSIONS: Final = ("v1", "v3", "2026-03")
-_READ: Final = ("crm.objects.contacts.read",)
-_READ_SCHEMAS: Final = ("crm.objects.contacts.read", "crm.schemas.contacts.read")
-_READ_OWNERS: Final = ("crm.objects.owners.read",)
-_READ_ACCOUNT: Final = ("oauth",)
 
 
 def app(
@@ -128,56 +110,18 @@ def app(
 
 def _routes(gate: Gate, oauth: OAuth, versions: Collection[str]) -> list[BaseRoute]:
     """Every endpoint under the paths of these API versions."""
-    endpoints = _endpoints(gate)
+    found = families(gate)
     token = Endpoint("token", "POST", "/token", oauth.token, ())
     return [
         *(gate.route(f"/oauth/{version}", version, token) for version in _TOKEN_VERSIONS),
+        *(gate.route("/calling/v1", "v1", endpoint) for endpoint in found["calling"]),
         *(
             gate.route(base, version, endpoint)
             for version in versions
-            for base, family in zip(_BASES[version], endpoints, strict=True)
-            for endpoint in family
+            for base, family in BASES[version]
+            for endpoint in found[family]
         ),
     ]
-
-
-def _endpoints(gate: Gate) -> tuple[tuple[Endpoint, ...], ...]:
-    """Endpoints by family, in the order of `_BASES`: objects, properties, owners, account."""
-    one = "/{object_type}"
-    return (
-        (
-            Endpoint("batch_read", "POST", f"{one}/batch/read", objects.batch_read, _READ),
-            Endpoint("search", "POST", f"{one}/search", Search(), _READ),
-            Endpoint("list", "GET", one, objects.list_page, _READ),
-            Endpoint("read", "GET", f"{one}/{{record_id}}", objects.read_one, _READ),
-        ),
-        (
-            Endpoint(
-                "properties_batch_read",
-                "POST",
-                f"{one}/batch/read",
-                schema.batch_read_properties,
-                _READ_SCHEMAS,
-            ),
-            Endpoint("property_groups", "GET", f"{one}/groups", schema.list_groups, _READ_SCHEMAS),
-            Endpoint("properties", "GET", one, schema.list_properties, _READ_SCHEMAS),
-            Endpoint("property", "GET", f"{one}/{{name}}", schema.read_property, _READ_SCHEMAS),
-        ),
-        (
-            Endpoint("owners", "GET", "", account.list_owners, _READ_OWNERS),
-            Endpoint("owners", "GET", "/", account.list_owners, _READ_OWNERS),
-        ),
-        (
-            Endpoint("account_details", "GET", "/details", account.details, _READ_ACCOUNT),
-            Endpoint(
-                "daily_usage",
-                "GET",
-                "/api-usage/daily/private-apps",
-                gate.daily_usage,
-                _READ_ACCOUNT,
-            ),
-        ),
-    )
 
 
 async def _html_error(_: Request, exc: Exception) -> Response:

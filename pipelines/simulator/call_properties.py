@@ -19,7 +19,7 @@ _BOOLEAN: Final = options("true=True", "false=False")
 _TRUE_FALSE: Final = v.one_of(("true", "false"))
 _STATUSES: Final = ("BUSY", "CALLING_CRM_USER", "CANCELED", "COMPLETED", "CONNECTING", "FAILED",
                     "IN_PROGRESS", "MISSED", "NO_ANSWER", "QUEUED", "RINGING")  # fmt: skip
-_DISPOSITIONS: Final = (
+DISPOSITIONS: Final = (
     "9d9162e7-6cf3-4944-bf63-4dff82258764=Busy",
     "f240bbac-87c9-4f6e-bf70-924b57d47db7=Connected",
     "a4c4c377-d246-4b32-a13b-75a56a4cd0ff=Left live message",
@@ -27,7 +27,8 @@ _DISPOSITIONS: Final = (
     "73a0d17f-1163-4015-bdd5-ec830791da20=No answer",
     "17b47fee-58de-441e-a44c-c6300d46f273=Wrong number",
 )
-_FORGOTTEN_DISPOSITION: Final = "5f1c7e0a-33c2-4be1-9d0e-0a4f5b6c7d8e"
+FORGOTTEN_DISPOSITION: Final = "5f1c7e0a-33c2-4be1-9d0e-0a4f5b6c7d8e"
+"""In old calls, and in no list of dispositions."""
 
 FROM_RECORD: Final = derived(
     definition("hs_createdate", "datetime/date", "Create date", ENGAGEMENT),
@@ -63,8 +64,8 @@ PROPERTIES: Final = (
     choice(definition("hs_call_direction", "enumeration/select", "Call direction", CALL,
                       options=options("INBOUND", "OUTBOUND")), filled=0.9),
     choice(definition("hs_call_disposition", "enumeration/select", "Call outcome", CALL,
-                      externalOptions=True, options=options(*_DISPOSITIONS)), filled=0.7,
-           stray=(_FORGOTTEN_DISPOSITION,)),
+                      externalOptions=True, options=options(*DISPOSITIONS)), filled=0.7,
+           stray=(FORGOTTEN_DISPOSITION,)),
     Property(definition("hs_call_duration", "number/number", "Call duration", CALL,
                         numberDisplayHint="duration"), v.integer(0, 7_200_000), 0.8, 0.02),
     Property(definition("hs_call_external_id", "string/text", "External ID", CALL), v.guid, 0.2),
@@ -111,3 +112,4 @@ PROPERTIES: Final = (
 )  # fmt: skip
 DEFAULTS: Final = ("hs_createdate", "hs_lastmodifieddate", "hs_object_id")
 ALWAYS: Final = DEFAULTS
+SEARCHED: Final = ("hs_call_title", "hs_body_preview")

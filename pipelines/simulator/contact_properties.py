@@ -212,6 +212,7 @@ PROPERTIES: Final = FROM_RECORD + HUBSPOT + ACCOUNT
 DEFAULTS: Final = ("createdate", "email", "firstname", "hs_object_id", "lastmodifieddate",
                    "lastname")  # fmt: skip
 ALWAYS: Final = ("createdate", "hs_object_id", "lastmodifieddate")
+SEARCHED: Final = ("firstname", "lastname", "email", "phone", "company")
 
 EXAMPLE_ID: Final = 512
 EXAMPLE_CREATED: Final = "2019-10-30T03:30:17.883Z"

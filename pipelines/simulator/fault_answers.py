@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from pipelines.simulator import associations
 from pipelines.simulator.definitions import definition
 from pipelines.simulator.objects import answers, not_found
 from pipelines.simulator.wire import Answer
@@ -40,7 +41,29 @@ def asked_properties(body: bytes) -> list[str]:
     return list(msgspec.json.decode(body).get("properties") or ())
 
 
-# Of batch/read. Each gives the changed answer, or None where there is nothing to change.
+def _id(result: Json) -> str:
+    """What a result is about: a record, or the associations of one."""
+    found: str = result.get("from", result)["id"]
+    return found
+
+
+def _missing(call: Call, ids: list[str]) -> Json:
+    """What an answer without these ids has of errors."""
+    if call.is_about_associations:
+        errors = [associations.not_found(call, one) for one in ids]
+    else:
+        errors = [not_found(call.records, ids)]
+    return {"errors": errors, "numErrors": len(errors)}
+
+
+def _one_more(call: Call, record_id: int) -> Json | None:
+    """The result of a record that is there; None if it has no associations to speak of."""
+    if call.is_about_associations:
+        return associations.result_of(call, str(record_id))
+    return answers(call, [call.records.by_id[record_id]], asked_properties(call.body))[0]
+
+
+# Of both batch/reads. Each gives the changed answer, or None where there is nothing to change.
 
 
 def errors_in_200(answer: Answer, call: Call, rng: Random) -> Answer | None:
@@ -51,14 +74,13 @@ def errors_in_200(answer: Answer, call: Call, rng: Random) -> Answer | None:
     if not results:
         return None
     withheld = results.pop(rng.randrange(len(results)))
-    errors = [not_found(call.records, [withheld["id"]])]
-    return Answer({**answer.body, "errors": errors, "numErrors": 1})
+    return Answer({**answer.body, **_missing(call, [_id(withheld)])})
 
 
 def all_missing(answer: Answer, call: Call, _: Random) -> Answer | None:
     """No record at all."""
-    errors = [not_found(call.records, list(dict.fromkeys(asked_ids(call.body))))]
-    return Answer({**answer.body, "results": [], "errors": errors, "numErrors": 1}, 207)
+    missing = _missing(call, list(dict.fromkeys(asked_ids(call.body))))
+    return Answer({**answer.body, "results": [], **missing}, 207)
 
 
 def num_errors_off(answer: Answer, _: Call, rng: Random) -> Answer | None:
@@ -90,15 +112,14 @@ def left_out(answer: Answer, _: Call, rng: Random) -> Answer | None:
 def unasked(answer: Answer, call: Call, rng: Random) -> Answer | None:
     """One more live record, true but not asked for; merged ones count as asked for."""
     results, records = answer.body["results"], call.records
-    near = {*asked_ids(call.body), *(one["id"] for one in results)}
+    near = {*asked_ids(call.body), *map(_id, results)}
     ids = records.ids(archived=call.is_archived)
     start = bisect_left(ids, rng.choice(ids)) if ids else 0
-    other = next((one for one in (*ids[start:], *ids[:start]) if str(one) not in near), None)
-    if not results or other is None:
+    others = (one for one in (*ids[start:], *ids[:start]) if str(one) not in near)
+    more = next((found for one in others if (found := _one_more(call, one))), None)
+    if not results or more is None:
         return None
-    names = asked_properties(call.body)
-    more = answers(call, [records.by_id[other]], names)
-    results.insert(rng.randint(0, len(results)), more[0])
+    results.insert(rng.randint(0, len(results)), more)
     return answer
 
 
@@ -116,8 +137,8 @@ def shuffled(answer: Answer, _: Call, rng: Random) -> Answer | None:
     results = answer.body["results"]
     if len(results) < 2:
         return None
-    before = [one["id"] for one in results]
-    while before == [one["id"] for one in results]:
+    before = [_id(one) for one in results]
+    while before == [_id(one) for one in results]:
         rng.shuffle(results)
     return answer
 

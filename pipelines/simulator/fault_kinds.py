@@ -23,7 +23,7 @@ DEFAULT_POISONED: Final = 0.002
 
 Scopes = tuple[str, ...]
 
-_BATCH: Final = frozenset({"batch_read"})
+_BATCH: Final = frozenset({"batch_read", "associations_batch_read"})
 _RECORDS: Final = frozenset({"batch_read", "list", "read", "search"})
 _MEANINGS: Final = {
     500: "internal error",

@@ -63,7 +63,8 @@ def not_utf8(response: Response, _: Random, __: float) -> Response:
 
 def wrong_shape(response: Response, rng: Random, _: float) -> Response:
     """JSON, but nothing like what the endpoint answers."""
-    return _with_body(response, msgspec.json.encode(rng.choice(_OTHER_SHAPES)))
+    shapes = _OTHER_SHAPES[1:] if bytes(response.body).startswith(b"[") else _OTHER_SHAPES
+    return _with_body(response, msgspec.json.encode(rng.choice(shapes)))
 
 
 def _with_body(response: Response, body: bytes) -> Response:

@@ -130,7 +130,7 @@ class Faults:
         if instead is None:
             return Hits(changes=due)
         instead.count()
-        return Hits(instead, scopes=endpoint.scopes)
+        return Hits(instead, scopes=endpoint.named_scopes(request))
 
     def is_poisoned(self, record_id: int | str) -> bool:
         """Whether `poison` or `poison-500` is in this id."""

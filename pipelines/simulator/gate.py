@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from pipelines.simulator import account
 from pipelines.simulator.limits import Arrival, Limits, Statistics
-from pipelines.simulator.portal import TYPE_IDS, Portal
+from pipelines.simulator.object_kinds import OBJECT_KINDS, object_type_of
 from pipelines.simulator.wire import Answer, Call, Refusal, correlation_id
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from pipelines.simulator.faults import Faults, Hits
     from pipelines.simulator.oauth import OAuth
+    from pipelines.simulator.object_kinds import ObjectKind
+    from pipelines.simulator.portal import Portal
     from pipelines.simulator.variants import Variants
 
 UNSUPPORTED_MEDIA: Final = 415
@@ -43,7 +45,8 @@ _NO_CREDENTIALS: Final = (
 class Endpoint:
     """One endpoint, without the part of the path that differs by API version.
 
-    `name` is what statistics call it; any one of `scopes` opens it.
+    `name` is what statistics call it; any one of `scopes` opens it, with what the object
+    type in the path is called there in place of `{}`.
     """
 
     name: str
@@ -51,6 +54,14 @@ class Endpoint:
     path: str
     handler: Callable[[Call], Answer]
     scopes: tuple[str, ...]
+
+    def opened_by(self, request: Request) -> tuple[str, ...]:
+        """Every scope that opens it for the object type in the path."""
+        return tuple(one.format(name) for name in _kind(request).scopes for one in self.scopes)
+
+    def named_scopes(self, request: Request) -> tuple[str, ...]:
+        """Those of them that are named where all are missing."""
+        return self.opened_by(request)[: len(self.scopes)]
 
     @property
     def is_search(self) -> bool:
@@ -141,11 +152,9 @@ class Gate:
         if policy:
             self.statistics.refused[policy] += 1
             raise too_many(policy)
-        enough = set(endpoint.scopes)
-        if _object_type(request) == "calls":
-            enough |= {scope.replace("contacts", "calls") for scope in enough}
-        if not self._scopes & enough:
-            raise missing_scopes(list(endpoint.scopes), self._variants.missing_scopes)
+        if not self._scopes.intersection(endpoint.opened_by(request)):
+            named = list(endpoint.named_scopes(request))
+            raise missing_scopes(named, self._variants.missing_scopes)
         if not _is_json(request):
             raise Refusal(415, "Unsupported Media Type")
 
@@ -174,7 +183,7 @@ class Gate:
             )
         if answer.status == TOO_MANY and self._variants.retry_after is not None:
             headers["Retry-After"] = str(self._variants.retry_after)
-        if body.get("status") == "error":
+        if isinstance(body, dict) and body.get("status") == "error":
             is_usual = self._variants.error_fields == "usual"
             body = (
                 {**body, "correlationId": reference} if is_usual else {"message": body["message"]}
@@ -231,7 +240,12 @@ def _token(request: Request) -> str:
 
 def _object_type(request: Request) -> str:
     named = str(request.path_params.get("object_type", ""))
-    return TYPE_IDS.get(named, named)
+    return object_type_of(named, or_singular=True) or named
+
+
+def _kind(request: Request) -> ObjectKind:
+    """The object type in the path; where there is none that is known, it does not matter."""
+    return OBJECT_KINDS.get(_object_type(request), OBJECT_KINDS["contacts"])
 
 
 def html_page(status: int) -> Response:

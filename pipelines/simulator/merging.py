@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipelines.simulator.history import modified, note
 from pipelines.simulator.record import Record
 
 if TYPE_CHECKING:
@@ -12,12 +13,19 @@ if TYPE_CHECKING:
 
 
 def merge(
-    records: Records, primary: Record, other: Record, at_ms: int, *, winner_id: int | None
+    records: Records,
+    primary: Record,
+    other: Record,
+    at_ms: int,
+    *,
+    winner_id: int | None,
+    is_noted: bool = True,
 ) -> int:
     """Merge two live contacts and give the winner's id: `winner_id`, or the primary's if None.
 
     The winner takes the primary's values, and the other's where the primary has none.
-    With an id of its own it is a new record, and both old ids answer under it.
+    With an id of its own it is a new record, and both old ids answer under it. The history
+    knows of it only if it `is_noted`.
     """
     losers = [primary, other] if winner_id else [other]
     current_id = winner_id or primary.id
@@ -29,12 +37,16 @@ def merge(
     for loser in losers:
         records.remove(loser)
     records.aliases |= dict.fromkeys(old_ids, current_id)
-    winner = primary
+    winner, values = primary, kept | _merge_values(current_id, old_ids, at_ms)
     if winner_id:
         winner = Record(winner_id, min(primary.created_ms, other.created_ms), at_ms)
         records.add(winner)
+    elif is_noted:
+        note(records, winner, values, at_ms, source="MERGE_OBJECTS")
     winner.is_generated = False
-    winner.changes = kept | _merge_values(current_id, old_ids, at_ms)
+    winner.changes = values
+    if is_noted:
+        modified(records, winner, at_ms)
     winner.updated_ms = at_ms
     records.touch()
     return winner.id

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
+from pipelines.simulator.object_kinds import PORTAL_ID
 from pipelines.simulator.values import epoch_ms, iso
-from pipelines.simulator.wire import PORTAL_ID, Answer, Call, Refusal
+from pipelines.simulator.wire import Answer, Call, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -10,16 +10,16 @@ from urllib.parse import urlencode
 import msgspec
 
 from pipelines.simulator.history import history as past_values
+from pipelines.simulator.object_kinds import PORTAL_ID
 from pipelines.simulator.wire import (
     NEWEST,
-    PORTAL_ID,
     Answer,
     Call,
     Refusal,
+    batch,
     decoded,
     invalid,
     now_iso,
-    partial,
     required,
 )
 
@@ -58,16 +58,11 @@ def batch_read(call: Call) -> Answer:
     ordered = [found[record_id] for record_id in sorted(found)]
     if call.variants.result_order == "shuffled":
         Random(len(call.body)).shuffle(ordered)
-    body: Json = {
-        "completedAt": now_iso(),
-        "status": "COMPLETE",
-        "startedAt": started_at,
-        "results": answers(
-            call, ordered, request.properties or (), request.properties_with_history or ()
-        ),
-    }
+    results = answers(
+        call, ordered, request.properties or (), request.properties_with_history or ()
+    )
     missing = [text for text, record in lookups.items() if record is None]
-    return partial(call, body, not_found(records, missing)) if missing else Answer(body)
+    return batch(call, started_at, results, [not_found(records, missing)] if missing else ())
 
 
 def list_page(call: Call) -> Answer:
@@ -118,8 +113,10 @@ def answers(
     if call.deviation.version:
         _deviate(call, made)
     if history:
+        is_always = call.variants.unset_history == "empty list"
         for record, one in zip(found, made, strict=True):
-            one["propertiesWithHistory"] = past_values(records, record, list(history))
+            past = past_values(records, record, list(history))
+            one["propertiesWithHistory"] = {k: v for k, v in past.items() if v or is_always}
     return made
 
 
@@ -138,9 +135,14 @@ def _wanted(call: Call, request: _BatchRead) -> list[str]:
     if request.inputs is None:
         raise required(["inputs"])
     ids = [str(one.id) for one in request.inputs]
-    maximum, subject = MAX_INPUTS, "a batch"
     if request.properties_with_history:
         maximum, subject = MAX_INPUTS_WITH_HISTORY, "a batch request for property histories"
+        return unique(call, ids, maximum, subject)
+    return unique(call, ids, MAX_INPUTS)
+
+
+def unique(call: Call, ids: list[str], maximum: int, subject: str = "a batch") -> list[str]:
+    """The inputs of a batch without repeats, if they are not too many."""
     if len(ids) > maximum:
         raise invalid(
             f"The maximum number of inputs supported in {subject} is {maximum}. "
@@ -148,14 +150,14 @@ def _wanted(call: Call, request: _BatchRead) -> list[str]:
         )
     if not ids and call.variants.empty_inputs == "400":
         raise invalid("inputs must not be empty")
-    unique = list(dict.fromkeys(ids))
-    if len(unique) < len(ids) and call.variants.duplicate_ids == "400":
-        twice = sorted({one for one in unique if ids.count(one) > 1})
+    found = list(dict.fromkeys(ids))
+    if len(found) < len(ids) and call.variants.duplicate_ids == "400":
+        twice = sorted({one for one in found if ids.count(one) > 1})
         raise invalid(
             f"Duplicate IDs found in batch input: [{', '.join(twice)}]. IDs must be unique",
             context={"ids": twice},
         )
-    return unique
+    return found
 
 
 def _lookup(call: Call, records: Records, text: str, id_property: str | None) -> Record | None:
@@ -167,18 +169,23 @@ def _lookup(call: Call, records: Records, text: str, id_property: str | None) ->
                 f"in portal ID {PORTAL_ID}"
             )
         return records.find(id_property, text, archived=call.is_archived)
-    if not (text.isascii() and text.isdigit()):
-        if call.variants.not_numeric_id == "400":
-            raise invalid(f"{text} is not a valid ID")
-        return None
-    if int(text) in call.deviation.unknown:
+    if not is_numeric(call, text) or int(text) in call.deviation.unknown:
         return None
     return records.get(int(text), archived=call.is_archived)
 
 
+def is_numeric(call: Call, text: str) -> bool:
+    """Whether a text can be an id."""
+    if text.isascii() and text.isdigit():
+        return True
+    if call.variants.not_numeric_id == "400":
+        raise invalid(f"{text} is not a valid ID")
+    return False
+
+
 def not_found(records: Records, missing: list[str]) -> Json:
     """The one entry of `errors` for all ids that batch/read did not find."""
-    name = records.object_type.removesuffix("s").upper()
+    name = records.kind.singular.upper()
     return {
         "status": "error",
         "category": "OBJECT_NOT_FOUND",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from math import ceil
 from random import Random
-from typing import TYPE_CHECKING, Final
+from threading import RLock
+from typing import Final
 
 from pipelines.simulator import contact_properties as contacts
 from pipelines.simulator.merging import merge
+from pipelines.simulator.object_kinds import OBJECT_KINDS
 from pipelines.simulator.record import Record
+from pipelines.simulator.records import Records
 from pipelines.simulator.values import BROKEN, epoch_ms
-
-if TYPE_CHECKING:
-    from pipelines.simulator.records import Records
 
 ARCHIVED_SHARE: Final = 0.01
 MERGED_SHARE: Final = 0.002
@@ -25,6 +25,28 @@ _BULK_SHARE: Final = 0.1
 _ID_SHARES: Final = ((3, 0.01), (4, 0.02), (5, 0.07), (6, 0.15), (8, 0.2), (9, 0.15), (11, 0.2))
 _FULLEST: Final = 0.4
 """At most this share of the ids with so many digits is used, so that gaps remain."""
+
+
+class Objects(dict[str, Records]):
+    """Records by object type; those of a type are made when it is first asked for."""
+
+    def __init__(self, counts: dict[str, int], *, seed: int, now: datetime) -> None:
+        super().__init__()
+        self._counts = counts
+        self._seed = seed
+        self._now = now
+        self._lock = RLock()
+
+    def __missing__(self, object_type: str) -> Records:
+        with self._lock:
+            if object_type in self:  # made by another thread meanwhile
+                return self[object_type]
+            made = Records(OBJECT_KINDS[object_type], seed=self._seed)
+            is_contacts = object_type == "contacts"
+            populate = fill_contacts if is_contacts else fill
+            populate(made, self._counts[object_type], seed=self._seed, now=self._now)
+            self[object_type] = made
+            return made
 
 
 def fill_contacts(records: Records, count: int, *, seed: int, now: datetime) -> None:
@@ -41,9 +63,9 @@ def fill_contacts(records: Records, count: int, *, seed: int, now: datetime) -> 
     _break_some(records, rng)
 
 
-def fill_calls(records: Records, count: int, *, seed: int, now: datetime) -> None:
-    """Put `count` live calls into `records`."""
-    rng = Random(f"{seed}/calls")
+def fill(records: Records, count: int, *, seed: int, now: datetime) -> None:
+    """Put `count` live records of any other type into `records`."""
+    rng = Random(f"{seed}/{records.object_type}")
     archived = ceil(count * ARCHIVED_SHARE)
     ids = sorted(rng.sample(range(10**9, 2 * 10**11), count + archived))
     _add(records, ids, rng, now)
@@ -101,7 +123,7 @@ def _merge_some(records: Records, count: int, rng: Random) -> None:
         primary, other = _pair(records, rng)
         new_id = records.live[-1] + rng.randrange(1, 1000) if number % 2 == 0 else None
         at_ms = max(primary.updated_ms, other.updated_ms)
-        merge(records, primary, other, at_ms, winner_id=new_id)
+        merge(records, primary, other, at_ms, winner_id=new_id, is_noted=False)
 
 
 def _pair(records: Records, rng: Random) -> tuple[Record, Record]:

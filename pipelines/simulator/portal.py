@@ -5,75 +5,72 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from pipelines.simulator import call_properties, contact_properties, population
+from pipelines.simulator import population
 from pipelines.simulator.definitions import Json, Property, definition
-from pipelines.simulator.history import change
+from pipelines.simulator.history import change, history, modified
+from pipelines.simulator.links import Link, Links
 from pipelines.simulator.merging import merge
 from pipelines.simulator.record import Record
-from pipelines.simulator.records import Records
 from pipelines.simulator.values import Value, epoch_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
+
+    from pipelines.simulator.records import Records
 
 NOW: Final = datetime(2026, 11, 1, tzinfo=UTC)
-TYPE_IDS: Final = {"0-1": "contacts", "0-48": "calls"}
 
 
 class Portal:
-    """Contacts and calls of one account, and every change made to them.
+    """The records of one account, what is between them, and every change made to them.
 
     Made by `Portal.build`. Time stands still at `now`; a change without its own
     moment moves it one second on, so that every change has a later modified date.
     """
 
-    def __init__(self, contacts: Records, calls: Records, now: datetime) -> None:
-        self.records = {"contacts": contacts, "calls": calls}
+    def __init__(self, counts: dict[str, int], *, seed: int, now: datetime) -> None:
+        self.records: dict[str, Records] = population.Objects(counts, seed=seed, now=now)
+        self.links = Links(self.records, seed)
         self.now = now
 
     @classmethod
     def build(
-        cls, *, contacts: int = 1000, calls: int = 500, seed: int = 1, now: datetime = NOW
+        cls,
+        *,
+        contacts: int = 1000,
+        calls: int = 500,
+        companies: int = 0,
+        deals: int = 0,
+        tickets: int = 0,
+        machines: int = 0,
+        seed: int = 1,
+        now: datetime = NOW,
     ) -> Portal:
         """A portal with records, some archived, merged away, or with one broken value.
 
-        Archived records (about 1 %) and merged-away ids (about 0.2 %) come on top of the
-        counts. About 0.5 % of the records hold a value that their type cannot take.
+        Archived records (about 1 %) and merged-away ids of contacts (about 0.2 %) come on top
+        of the counts. About 0.5 % of the records hold a value that their type cannot take.
+        How many there are of one type changes nothing about the records of another.
 
         Args:
             contacts: Live contacts, at least 1: contact 512 is always there.
             calls: Live calls, 0 or more.
-            seed: Decides every id, date and value.
+            companies: Live companies.
+            deals: Live deals.
+            tickets: Live tickets.
+            machines: Live records of the custom object.
+            seed: Decides every id, date, value and association.
             now: Nothing is younger than this; aware.
 
         Raises:
             ValueError: A count is too small.
         """
-        if contacts < 1 or calls < 0:
-            raise ValueError("contacts must be 1 or more, calls 0 or more")
-        made = cls(
-            Records(
-                "contacts",
-                "0-1",
-                seed=seed,
-                properties=contact_properties.PROPERTIES,
-                groups=contact_properties.GROUPS,
-                defaults=contact_properties.DEFAULTS,
-                always=contact_properties.ALWAYS,
-            ),
-            Records(
-                "calls",
-                "0-48",
-                seed=seed,
-                properties=call_properties.PROPERTIES,
-                groups=call_properties.GROUPS,
-                defaults=call_properties.DEFAULTS,
-                always=call_properties.ALWAYS,
-            ),
-            now,
-        )
-        population.fill_contacts(made.records["contacts"], contacts, seed=seed, now=now)
-        population.fill_calls(made.records["calls"], calls, seed=seed, now=now)
+        others = {"companies": companies, "deals": deals, "tickets": tickets, "machines": machines}
+        if contacts < 1 or min(calls, *others.values()) < 0:
+            raise ValueError("contacts must be 1 or more, calls and others 0 or more")
+        made = cls({"contacts": contacts, "calls": calls, **others}, seed=seed, now=now)
+        for object_type in ("contacts", "calls"):  # the others when somebody asks for them
+            made.records[object_type]
         return made
 
     def truth(self, object_type: str) -> Iterator[Json]:
@@ -92,6 +89,20 @@ class Portal:
             if record and records.values(record, records.select((name,))).get(name) == raw:
                 found.append((record_id, name, raw))
         return found
+
+    def history(
+        self, object_type: str, record_id: int, properties: Collection[str]
+    ) -> dict[str, list[Json]]:
+        """Every value that these properties of a live or archived record had, newest first."""
+        records = self.records[object_type]
+        return history(records, records.by_id[record_id], list(properties))
+
+    def associations(self, from_type: str, to_type: str) -> list[Link]:
+        """Every association type between live records, seen from those of `from_type`.
+
+        One row for each pair of records and type, as a warehouse should have them.
+        """
+        return self.links.truth(from_type, to_type)
 
     def aliases(self, object_type: str) -> dict[int, int]:
         """Ids that merges took away, each with the id that answers for it now."""
@@ -131,6 +142,7 @@ class Portal:
     ) -> int:
         """Add a record with a new, higher id, which is returned; other properties are null."""
         records = self.records[object_type]
+        self.links.before_change(object_type)
         at_ms = self._moment(at)
         record = Record(self._next_id(records), at_ms, at_ms, is_generated=False)
         records.add(record)
@@ -152,12 +164,14 @@ class Portal:
         if record is None:
             raise KeyError(f"no archived record {record_id} in {object_type}")
         records.remove(record)
-        record.archived_ms, record.updated_ms = None, self._moment(at)
+        record.archived_ms = None
         records.add(record)
+        modified(records, record, self._moment(at))
 
     def delete(self, object_type: str, record_id: int) -> None:
         """Delete a record for good, live or archived, as a privacy request does."""
         records = self.records[object_type]
+        self.links.before_change(object_type)
         records.remove(records.by_id[record_id])
 
     def merge(
@@ -167,16 +181,58 @@ class Portal:
 
         The winner is a new record, as since HubSpot's change of 2025, unless
         `keep_primary_id`; both old ids, or that of `other`, answer under it from then on.
+        Their associations are the winner's.
         """
         first, second = self._live("contacts", primary), self._live("contacts", other)
         at_ms = self._moment(at)
-        return merge(
+        self.links.before_change("contacts")
+        winner = merge(
             self.records["contacts"],
             first,
             second,
             at_ms,
             winner_id=None if keep_primary_id else self._next_id(self.records["contacts"]),
         )
+        self.links.merge("contacts", (primary, other), winner)
+        return winner
+
+    def link(
+        self,
+        from_type: str,
+        from_id: int,
+        to_type: str,
+        *to_ids: int,
+        labels: Collection[str] = (),
+    ) -> None:
+        """Associate live records, with labels as they read from the side of `from_type`.
+
+        What is associated already gets the labels, too. A record has one "Primary" company:
+        a new one takes over. Nothing is modified by it, and no modified date moves.
+
+        Raises:
+            KeyError: No such live record, no such label, or no such pair of types.
+        """
+        self.links.link(from_type, from_id, to_type, to_ids, labels)
+
+    def unlink(self, from_type: str, from_id: int, to_type: str, *to_ids: int) -> None:
+        """End associations, with all their types.
+
+        Raises:
+            KeyError: There is no such association.
+        """
+        self.links.unlink(from_type, from_id, to_type, to_ids)
+
+    def relabel(self, from_type: str, from_id: int, to_type: str, to_id: int, *labels: str) -> None:
+        """Give an association these labels and no others; none leaves the plain type.
+
+        Raises:
+            KeyError: There is no such association, or no such label.
+        """
+        self.links.relabel(from_type, from_id, to_type, to_id, labels)
+
+    def add_label(self, from_type: str, to_type: str, label: str, back: str | None = None) -> None:
+        """Define a label of the account; with `back` a paired one, for the other direction."""
+        self.links.add_label(from_type, to_type, label, back or label)
 
     def add_property(
         self,

@@ -47,5 +47,6 @@ DERIVED: Final[dict[str, Callable[[Record], Value]]] = {
     "hs_object_id": lambda record: str(record.id),
     "hs_unique_id": lambda record: f"call-{record.id:x}" if record.is_generated else None,
     "lastmodifieddate": lambda record: iso(record.updated_ms),
+    "serial_number": lambda record: f"SN-{record.id:012d}" if record.is_generated else None,
 }
 """How to read the properties that are not drawn from a pool."""

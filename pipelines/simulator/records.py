@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.simulator import values as v
+from pipelines.simulator.object_kinds import PORTAL_ID
 from pipelines.simulator.record import DERIVED, Record
 from pipelines.simulator.values import ABSENT, Value, iso
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from pipelines.simulator.definitions import Json, Property
+    from pipelines.simulator.object_kinds import ObjectKind
 
 _MASK: Final = v.POOL_SIZE - 1
-_PORTAL_ID: Final = 44237313
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +38,23 @@ class Records:
     """All records of one object type, live, archived and merged away.
 
     Args:
-        object_type: Plural, as in the URL.
-        type_id: HubSpot's number for it, as in links: "0-1".
+        kind: The object type.
         seed: Decides every generated value.
-        properties: Definitions with their values.
-        groups: Property groups, name to label.
-        defaults: Properties answered when none are asked for.
-        always: Properties answered whatever is asked for.
     """
 
-    def __init__(
-        self,
-        object_type: str,
-        type_id: str,
-        *,
-        seed: int,
-        properties: Iterable[Property],
-        groups: dict[str, str],
-        defaults: tuple[str, ...],
-        always: tuple[str, ...],
-    ) -> None:
-        self.object_type = object_type
-        self.type_id = type_id
-        self.groups = groups
-        self.defaults = defaults
-        self.always = always
+    def __init__(self, kind: ObjectKind, *, seed: int) -> None:
+        self.kind = kind
+        self.object_type = kind.object_type
+        self.type_id = kind.type_id
+        self.groups = kind.groups
+        self.defaults = kind.defaults
+        self.always = kind.always
         self.by_id: dict[int, Record] = {}
         self.live: list[int] = []
         self.archived: list[int] = []
         self.aliases: dict[int, int] = {}
         self.broken: dict[int, tuple[str, str]] = {}
+        self.first_updates: dict[int, int] = {}
         self.properties: dict[str, Property] = {}
         self.revision = 0
         self._seed = seed
@@ -75,11 +63,11 @@ class Records:
         self._pools: dict[str, tuple[Value, ...]] = {}
         self._selections: dict[tuple[str, ...] | None, Selection] = {}
         self._indexes: dict[tuple[str, bool], dict[str, int]] = {}
-        for prop in properties:
+        for prop in kind.properties:
             self.define(prop)
         self._is_built = True
         self._draws = struct.Struct(f"<{len(self._slots)}H")
-        self._key = f"{seed}/{object_type}/".encode()
+        self._key = f"{seed}/{kind.object_type}/".encode()
 
     @cached_property
     def modified_property(self) -> str:
@@ -135,6 +123,11 @@ class Records:
         record = self.by_id.get(self.current_id(record_id))
         return record if record and (record.archived_ms is not None) == archived else None
 
+    def live_one(self, record_id: int) -> Record | None:
+        """The live record that has this id itself."""
+        record = self.by_id.get(record_id)
+        return record if record and record.archived_ms is None else None
+
     def ids(self, *, archived: bool = False) -> list[int]:
         """Live or archived ids, ascending; merged-away ones are in neither."""
         return self.archived if archived else self.live
@@ -186,7 +179,7 @@ class Records:
         }
         if record.archived_ms is not None:
             answer["archivedAt"] = iso(record.archived_ms)
-        link = f"contacts/{_PORTAL_ID}/record/{self.type_id}/{record.id}"
+        link = f"contacts/{PORTAL_ID}/record/{self.type_id}/{record.id}"
         answer["url"] = f"https://app.hubspot.com/{link}"
         return answer
 

@@ -25,10 +25,6 @@ MAX_FILTERS_IN_GROUP: Final = 6
 MAX_FILTERS: Final = 18
 MAX_QUERY: Final = 3_000
 _REMEMBERED: Final = 8
-_SEARCHED: Final = {
-    "contacts": ("firstname", "lastname", "email", "phone", "company"),
-    "calls": ("hs_call_title", "hs_body_preview"),
-}
 
 
 class _Group(msgspec.Struct):
@@ -170,7 +166,7 @@ def _visible(call: Call) -> list[Record]:
 
 
 def _mentions(records: Records, record: Record, query: str) -> bool:
-    values = (records.value(record, name) for name in _SEARCHED[records.object_type])
+    values = (records.value(record, name) for name in records.kind.searched)
     return any(query in value.lower() for value in values if value)
 
 

@@ -43,6 +43,14 @@ class Variants:
         missing_ids_2026_09: Status of a partial batch answer on the 2026-09 paths.
         error_fields: Of every error, in the body and in `errors`: the usual ones, or the text
             alone, for HubSpot calls all of them optional.
+        batch_fields: Of batch answers: the usual ones, or all that HubSpot's reference has:
+            `requestedAt`, `links`, and in `errors` also `id`, `links` and nested `errors`.
+        unset_history: A property never set, among `propertiesWithHistory`.
+        archived_from: An archived record among those whose associations are asked for: as
+            one that has none, or 400 for the whole request.
+        association_page_size: Most associations of one record in an answer.
+        custom_object_by_name: A custom object's plain name as its type in a path; its type id
+            and its qualified name always are good.
         warnings: Whether records have `warnings` on the paths before 2026-09.
         list_limit_above_maximum: GET list with a limit that is too high.
         list_after_not_numeric: GET list with `after` that is not an id.
@@ -63,6 +71,11 @@ class Variants:
     result_order: Literal["by id", "shuffled"] = "by id"
     missing_ids_2026_09: Literal[207, 200] = 207
     error_fields: Literal["usual", "message only"] = "usual"
+    batch_fields: Literal["usual", "all"] = "usual"
+    unset_history: Literal["empty list", "absent"] = "empty list"
+    archived_from: Literal["missing", "400"] = "missing"
+    association_page_size: int = 500
+    custom_object_by_name: Literal["accepted", "400"] = "accepted"
     warnings: bool = False
     list_limit_above_maximum: Literal["400", "clamp"] = "400"
     list_after_not_numeric: Literal["400", "first page"] = "400"

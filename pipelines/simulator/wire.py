@@ -11,7 +11,8 @@ from uuid import UUID
 
 import msgspec
 
-from pipelines.simulator.portal import TYPE_IDS, Portal
+from pipelines.simulator.object_kinds import OBJECT_KINDS, object_type_of
+from pipelines.simulator.portal import Portal
 from pipelines.simulator.values import epoch_ms, iso
 from pipelines.simulator.variants import NO_DEVIATION
 
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from pipelines.simulator.records import Records
     from pipelines.simulator.variants import Deviation, Variants
 
-PORTAL_ID: Final = 44237313
 NEWEST: Final = "2026-09"
 PARTIAL: Final = 207
+_DOCUMENTATION: Final = "https://developers.hubspot.com/docs"
 T = TypeVar("T")
 
 
@@ -48,11 +49,25 @@ class Call:
         Raises:
             Refusal: 400, the portal has no such object type.
         """
-        named = self.path["object_type"]
-        object_type = TYPE_IDS.get(named, named)
-        if object_type not in self.portal.records:
+        return self.portal.records[self._object_type("object_type")]
+
+    @property
+    def to_records(self) -> Records:
+        """As `records`, of the type that associations lead to."""
+        return self.portal.records[self._object_type("to_type")]
+
+    @property
+    def is_about_associations(self) -> bool:
+        """Whether the path names two object types, which may be singular then."""
+        return "to_type" in self.path
+
+    def _object_type(self, key: str) -> str:
+        named = self.path[key]
+        found = object_type_of(named, or_singular=self.is_about_associations)
+        is_bare = found is not None and named == found and OBJECT_KINDS[found].is_custom
+        if found is None or (is_bare and self.variants.custom_object_by_name == "400"):
             raise Refusal(400, f"Unable to infer object type from: {named}")
-        return self.portal.records[object_type]
+        return found
 
     @property
     def is_archived(self) -> bool:
@@ -72,21 +87,49 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler answers with; `body` is encoded as JSON."""
+    """What a handler answers with; `body` is encoded as JSON, and hardly ever not an object."""
 
-    body: Json
+    body: Any
     status: int = 200
 
 
-def partial(call: Call, body: Json, missing: Json) -> Answer:
-    """A batch answer that lacks something, which `missing` says, as an entry of `errors`.
+def batch(call: Call, started_at: str, results: list[Json], errors: Sequence[Json] = ()) -> Answer:
+    """The answer to a batch: 200, or 207 when some of it is missing, as `errors` say.
 
     2026-09 documents no 207: the same body may come with 200.
     """
+    body: Json = {
+        "completedAt": now_iso(),
+        "status": "COMPLETE",
+        "startedAt": started_at,
+        "results": results,
+    }
+    if call.variants.batch_fields == "all":
+        body |= {"requestedAt": started_at, "links": {"status": _DOCUMENTATION}}
+        errors = [_in_full(one) for one in errors]
+    if not errors:
+        return Answer(body)
     status = call.variants.missing_ids_2026_09 if call.version == NEWEST else PARTIAL
     if call.variants.error_fields == "message only":
-        missing = {"message": missing["message"]}
-    return Answer({**body, "errors": [missing], "numErrors": 1}, status)
+        errors = [{"message": one["message"]} for one in errors]
+    return Answer({**body, "errors": errors, "numErrors": len(errors)}, status)
+
+
+def _in_full(error: Json) -> Json:
+    """An entry of `errors` with every field that HubSpot's reference names."""
+    detail = {
+        "message": error["message"],
+        "code": error["category"],
+        "in": "inputs",
+        "subCategory": error.get("subCategory", "crm.batch"),
+        "context": error["context"],
+    }
+    return {
+        "id": correlation_id(),
+        **error,
+        "links": {"knowledge-base": _DOCUMENTATION},
+        "errors": [detail],
+    }
 
 
 class Refusal(Exception):  # noqa: N818  (an answer, not an error)

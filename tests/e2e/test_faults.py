@@ -28,6 +28,10 @@ BATCH_READ = f"{CONTACTS}/batch/read"
 ONE = f"{CONTACTS}/512"
 PORTAL = Portal.build(contacts=60, calls=5, seed=1)
 IDS = [record["id"] for record in PORTAL.truth("contacts") if not record["archived"]]
+LINKED = Portal.build(contacts=60, calls=200, companies=10, seed=1)
+LINKED_IDS = sorted({str(one.from_id) for one in LINKED.associations("contacts", "calls")}, key=int)
+ASSOCIATIONS = "/crm/v4/associations/contacts/calls/batch/read"
+BATCHES = {"batch_read", "associations_batch_read"}
 HOLDS_S = 30
 NO_SUCH = "100"
 
@@ -415,9 +419,10 @@ def test_records_may_come_in_any_order(connect):
 
 def test_faults_of_batches_leave_other_answers_alone(connect):
     running, http = connect(
-        *[certain(name) for name, kind in KINDS.items() if kind.endpoints == {"batch_read"}]
+        *[certain(name) for name, kind in KINDS.items() if kind.endpoints == BATCHES]
     )
 
+    assert sum(kind.endpoints == BATCHES for kind in KINDS.values()) > 10
     assert http.get(ONE).status_code == 200
     assert ids_of(http.get(CONTACTS)) == IDS[:10]
     assert set(ids_of(http.post(f"{CONTACTS}/search", json={"limit": 200}))) == set(IDS)
@@ -447,6 +452,147 @@ def test_a_poisoned_id_spoils_every_batch_and_is_never_named(connect, name, stat
             assert answer.status_code == status
             assert answer.json()["status"] == "error"
             assert bad not in answer.text.replace(answer.json()["correlationId"], "")
+
+
+# ---------------------------------------------------------------- associations
+
+
+def linked(http, ids=tuple(LINKED_IDS[:20])):
+    """What batch/read answers about the calls of these contacts."""
+    return http.post(ASSOCIATIONS, json={"inputs": [{"id": str(one)} for one in ids]})
+
+
+def from_ids(answer):
+    return [result["from"]["id"] for result in answer.json()["results"]]
+
+
+def missing_ids(answer):
+    errors = answer.json().get("errors", [])
+    return [one for error in errors for one in error["context"]["fromObjectId"]]
+
+
+def test_records_without_associations_may_be_told_with_200(connect):
+    _, http = connect(certain("errors-in-200"), portal=LINKED)
+
+    odd, good = (linked(http, [*LINKED_IDS[:3], NO_SUCH]) for _ in range(2))
+
+    assert (odd.status_code, good.status_code) == (200, 207)
+    assert odd.json()["errors"] == good.json()["errors"]
+
+
+def test_200_may_tell_of_no_associations_where_there_are_some(connect):
+    _, http = connect(certain("errors-in-200"), portal=LINKED)
+
+    odd, good = linked(http), linked(http)
+
+    assert len(missing_ids(odd)) == 1
+    assert sorted([*from_ids(odd), *missing_ids(odd)]) == sorted(from_ids(good))
+
+
+def test_nobody_may_have_associations_for_a_while(connect):
+    _, http = connect(certain("all-missing"), portal=LINKED)
+
+    odd, good = linked(http), linked(http)
+
+    assert (odd.status_code, from_ids(odd)) == (207, [])
+    assert missing_ids(odd) == LINKED_IDS[:20] == from_ids(good)
+    assert odd.json()["numErrors"] == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("left-out", 19), ("unasked", 21), ("twice", 21), ("shuffled", 20), ("status-pending", 10)],
+)
+def test_results_about_associations_go_wrong_as_those_about_records(connect, name, count):
+    _, http = connect(certain(name), portal=LINKED)
+
+    odd, good = linked(http), linked(http)
+
+    assert (odd.status_code, good.status_code) == (200, 200)
+    assert len(from_ids(odd)) == count
+    assert from_ids(odd) != from_ids(good) == LINKED_IDS[:20]
+    assert "errors" not in odd.json()
+    extra = set(from_ids(odd)) - set(from_ids(good))
+    assert len(extra) == (name == "unasked")
+    results = [*good.json()["results"], *linked(http, extra).json()["results"]]
+    assert all(one in results for one in odd.json()["results"])
+
+
+def test_the_number_of_errors_about_associations_may_be_wrong(connect):
+    _, http = connect(certain("num-errors-off"), portal=LINKED)
+
+    odd, good = (linked(http, [*LINKED_IDS[:3], NO_SUCH]).json() for _ in range(2))
+
+    assert odd["numErrors"] > len(odd["errors"]) == good["numErrors"] == 1
+
+
+def test_a_poisoned_id_spoils_batches_of_associations_too(connect):
+    faults = Faults(Fault("poison", share=0.1), seed=2)
+    _, http = connect(Fault("poison", share=0.1), seed=2, portal=LINKED)
+    poisoned = [one for one in LINKED_IDS if faults.is_poisoned(one)]
+    clean = [one for one in LINKED_IDS if one not in poisoned]
+
+    assert poisoned
+    assert from_ids(linked(http, clean)) == clean
+    assert linked(http, [*clean[:5], poisoned[0]]).status_code == 400
+
+
+# ---------------------------------------------------------------- every endpoint
+
+EVERYWHERE = {
+    "associations_batch_read": (ASSOCIATIONS, {"inputs": [{"id": "512"}]}),
+    "association_labels": ("/crm/v4/associations/contacts/calls/labels", None),
+    "owners": ("/crm/v3/owners", None),
+    "dispositions": ("/calling/v1/dispositions", None),
+    "property_groups": ("/crm/v3/properties/contacts/groups", None),
+    "schemas": ("/crm/v3/schemas", None),
+    "schema": ("/crm/v3/schemas/2-7701234", None),
+    "list": ("/crm/v3/objects/companies", None),
+    "batch_read": ("/crm/v3/objects/companies/batch/read", {"inputs": [{"id": "1"}]}),
+    "search": ("/crm/v3/objects/companies/search", {"limit": 5}),
+}
+
+
+def ask(http, endpoint):
+    path, body = EVERYWHERE[endpoint]
+    return http.post(path, json=body) if body else http.get(path)
+
+
+@pytest.mark.parametrize("endpoint", EVERYWHERE)
+def test_every_endpoint_can_go_wrong(connect, endpoint):
+    names = ("429-rolling", "503", "423", "reset-before", "truncated", "not-utf8", "wrong-shape")
+    faults = [certain(one, endpoint=endpoint) for one in names]
+    running, http = connect(*faults, portal=LINKED, search_requests_per_s=100)
+
+    assert [ask(http, endpoint).status_code for _ in range(3)] == [429, 503, 423]
+    with pytest.raises(httpx.TransportError):
+        ask(http, endpoint)
+    truncated, not_utf8, misshapen, good = (ask(http, endpoint) for _ in range(4))
+
+    with pytest.raises(ValueError):  # noqa: PT011  (json names no narrower one)
+        json.loads(truncated.content)
+    with pytest.raises(UnicodeDecodeError):
+        not_utf8.content.decode()
+    assert good.status_code in {200, 207}
+    assert keys_of(misshapen.json()) != keys_of(good.json())
+    assert running.statistics.faults == dict.fromkeys(names, 1)
+
+
+def keys_of(body):
+    """What a client goes by: the kind of a body, of its results, and of what is in them."""
+    results = body.get("results", [body]) if isinstance(body, dict) else body
+    first = results[0] if isinstance(results, list) and results else results
+    return type(body), type(results), sorted(first) if isinstance(first, dict) else type(first)
+
+
+@pytest.mark.parametrize("endpoint", EVERYWHERE)
+def test_unknown_keys_may_be_in_every_answer(connect, endpoint):
+    _, http = connect(certain("extra-keys", endpoint=endpoint), portal=LINKED)
+
+    odd, good = ask(http, endpoint), ask(http, endpoint)
+
+    assert "unheardOf" in odd.text
+    assert "unheardOf" not in good.text
 
 
 # ---------------------------------------------------------------- keys and properties

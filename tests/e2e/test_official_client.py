@@ -6,8 +6,12 @@ import hubspot
 import pytest
 from hubspot.crm import contacts as crm_contacts
 from hubspot.crm import properties as crm_properties
+from hubspot.crm.associations import v4 as crm_associations
 from hubspot.crm.objects import calls as crm_calls
 from hubspot.utils.objects import fetch_all
+
+from pipelines.simulator.portal import Portal
+from pipelines.simulator.variants import Variants
 
 pytestmark = pytest.mark.own_version  # the client speaks no other than v3
 
@@ -202,6 +206,102 @@ def test_history_is_newest_first(simulator):
 
 def test_owners(client):
     owners = client.crm.owners.get_all()
+    (archived,) = client.crm.owners.get_all(archived=True)
 
     assert len(owners) == 3
     assert all(owner.email for owner in owners)
+    assert [team.primary for team in owners[0].teams] == [True, False]
+    assert (archived.user_id, archived.archived) == (None, True)
+
+
+# ---------------------------------------------------------------- associations, other objects
+
+
+@pytest.fixture(scope="module")
+def linked(shared_simulator):
+    portal = Portal.build(contacts=60, calls=40, companies=230, machines=110)
+    return shared_simulator(portal=portal, variants=Variants(association_page_size=5))
+
+
+@pytest.fixture(scope="module")
+def reader(linked):
+    return client_of(linked)
+
+
+def association_inputs(*inputs):
+    return crm_associations.BatchInputPublicFetchAssociationsBatchRequest(inputs=list(inputs))
+
+
+@pytest.mark.parametrize(
+    ("named", "from_type", "to_type"),
+    [("contacts/calls", "contacts", "calls"), ("0-2/contact", "companies", "contacts")],
+)
+def test_follows_every_page_of_associations(reader, linked, named, from_type, to_type):
+    asked = [{"id": str(record_id)} for record_id in linked.portal.records[from_type].live]
+    found = set()
+    while asked:
+        answer = reader.crm.associations.v4.batch_api.get_page(
+            *named.split("/"), association_inputs(*asked)
+        )
+        asked = []
+        for result in answer.results:
+            found |= {
+                (int(result._from.id), int(to.to_object_id), one.category, one.type_id, one.label)
+                for to in result.to
+                for one in to.association_types
+            }
+            if result.paging:
+                asked.append({"id": result._from.id, "after": result.paging.next.after})
+
+    assert found == {tuple(link) for link in linked.portal.associations(from_type, to_type)}
+
+
+def test_whoever_has_no_associations_is_told_as_an_error(reader, linked):
+    alone = linked.portal.create("contacts", {})
+
+    answer = reader.crm.associations.v4.batch_api.get_page(
+        "contacts", "calls", association_inputs({"id": "512"}, {"id": str(alone)})
+    )
+
+    assert [result._from.id for result in answer.results] == ["512"]
+    assert answer.num_errors == 1
+    assert answer.errors[0].context["fromObjectId"] == [str(alone)]
+    assert answer.errors[0].sub_category == "crm.associations.NO_ASSOCIATIONS_FOUND"
+
+
+def test_labels_of_associations(reader):
+    found = reader.crm.associations.v4.schema.definitions_api.get_all("contacts", "companies")
+
+    assert {(one.category, one.type_id, one.label) for one in found.results} >= {
+        ("HUBSPOT_DEFINED", 279, None),
+        ("HUBSPOT_DEFINED", 1, "Primary"),
+        ("USER_DEFINED", 101, "Employer"),
+    }
+
+
+def test_pages_through_companies_and_a_custom_object(reader, linked):
+    companies = reader.crm.companies.get_all(properties=["name"])
+    machines = reader.crm.objects.get_all("2-7701234", properties=["serial_number"])
+
+    for object_type, name, found in (
+        ("companies", "name", companies),
+        ("machines", "serial_number", machines),
+    ):
+        assert {one.id: one.properties[name] for one in found} == {
+            record["id"]: record["properties"][name]
+            for record in linked.portal.truth(object_type)
+            if not record["archived"]
+        }
+
+
+def test_groups_and_schemas(reader, linked):
+    groups = reader.crm.properties.groups_api.get_all("companies").results
+    (schema,) = reader.crm.schemas.core_api.get_all().results
+
+    assert {group.name for group in groups} == {"companyinformation", "account_properties"}
+    assert all(group.archived is False for group in groups)
+    assert schema.object_type_id == "2-7701234"
+    assert schema.fully_qualified_name == "p44237313_machines"
+    assert {one.name for one in schema.properties} == {
+        one["name"] for one in linked.portal.properties("machines")
+    }

@@ -2,10 +2,13 @@
 
 import math
 import re
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from pipelines.simulator.links import Link
+from pipelines.simulator.pair import BUSIEST
 from pipelines.simulator.portal import NOW, Portal
 
 DOCUMENTED = {
@@ -295,3 +298,191 @@ def test_changing_what_is_not_there_is_refused():
         portal.update("contacts", 511, {"firstname": "x"})
     with pytest.raises(KeyError):
         portal.update("contacts", 512, {"no_such_property": "x"})
+
+
+# ---------------------------------------------------------------- other objects
+
+
+def test_other_objects_change_nothing_about_contacts_and_calls():
+    """Expected values of many tests hang on them."""
+    plain = Portal.build(contacts=300, calls=100)
+    more = Portal.build(contacts=300, calls=100, companies=50, deals=40, tickets=30, machines=20)
+
+    for object_type in ("contacts", "calls"):
+        assert list(plain.truth(object_type)) == list(more.truth(object_type))
+    assert [len(more.records[name].live) for name in ("companies", "deals", "tickets")] == [
+        50, 40, 30,
+    ]  # fmt: skip
+    assert list(plain.truth("companies")) == []
+
+
+@pytest.mark.parametrize("object_type", ["companies", "deals", "tickets", "machines"])
+def test_of_other_objects_only_the_broken_values_are_broken(object_type):
+    portal = Portal.build(contacts=1, calls=0, **{object_type: 600})
+    definitions = {d["name"]: d for d in portal.properties(object_type)}
+    unreadable = {
+        (int(record["id"]), name, raw)
+        for record in portal.truth(object_type)
+        for name, raw in record["properties"].items()
+        if raw and not can_be_read(definitions[name], raw)
+    }
+
+    assert unreadable == set(portal.broken(object_type))
+    assert len(unreadable) == math.ceil(0.005 * len(list(portal.truth(object_type))))
+
+
+@pytest.mark.parametrize("object_type", ["companies", "machines"])
+def test_other_objects_change_as_contacts_do(object_type):
+    portal = Portal.build(contacts=1, calls=0, companies=5, machines=5)
+    first, second, third = portal.records[object_type].live[:3]
+
+    portal.add_property(object_type, "shoe_size", "number/number")
+    portal.update(object_type, first, {"shoe_size": "44"})
+    portal.archive(object_type, second)
+    portal.delete(object_type, third)
+    created = portal.create(object_type, {"shoe_size": "41"})
+
+    found = records(portal, object_type)
+    assert [found[one]["properties"]["shoe_size"] for one in (first, created)] == ["44", "41"]
+    assert found[second]["archived"]
+    assert third not in found
+
+
+def test_a_type_that_there_is_not_is_no_key():
+    with pytest.raises(KeyError):
+        Portal.build(contacts=1).truth("butterflies")
+
+
+# ---------------------------------------------------------------- associations
+
+PAIRS = [("contacts", "calls"), ("companies", "contacts"), ("contacts", "deals"),
+         ("machines", "contacts"), ("calls", "companies"), ("deals", "tickets")]  # fmt: skip
+
+
+def with_everything(**more):
+    counts = {"contacts": 200, "calls": 150, "companies": 60, "deals": 40, "tickets": 40}
+    return Portal.build(**{**counts, "machines": 30, **more})
+
+
+def pairs_of(links):
+    return {(link.from_id, link.to_id) for link in links}
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_both_directions_agree(one, other):
+    portal = with_everything()
+    there, back = portal.associations(one, other), portal.associations(other, one)
+
+    assert pairs_of(there) == {(b, a) for a, b in pairs_of(back)}
+    assert len(there) == len(back) == len(set(there)) > 20
+    assert {link.type_id for link in there}.isdisjoint({link.type_id for link in back})
+
+
+def test_some_have_none_some_several_and_one_very_many():
+    portal = Portal.build(contacts=3000, calls=2500)
+    counts = Counter(from_id for from_id, _ in pairs_of(portal.associations("contacts", "calls")))
+
+    assert 512 in counts
+    assert counts[512] > BUSIEST - 50
+    assert len(set(portal.records["contacts"].live) - set(counts)) > 100
+    assert sum(count > 1 for count in counts.values()) > 100
+
+
+def test_a_contact_has_one_primary_company_at_most():
+    portal = with_everything()
+
+    def primaries(contact):
+        links = portal.associations("contacts", "companies")
+        return [one.to_id for one in links if (one.from_id, one.label) == (contact, "Primary")]
+
+    contact = portal.create("contacts", {})
+    first, second = portal.records["companies"].live[:2]
+    portal.link("contacts", contact, "companies", first, second, labels=["Primary"])
+    before = primaries(contact)
+    portal.relabel("companies", first, "contacts", contact, "Primary", "Employee")
+
+    every = [
+        one.from_id
+        for one in portal.associations("contacts", "companies")
+        if one.label == "Primary"
+    ]
+    assert (before, primaries(contact)) == ([second], [first])
+    assert len(every) == len(set(every))
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_links_are_the_same_whenever_they_are_asked_for(one, other):
+    """What happens to records first does not decide who was associated with whom."""
+
+    def change(portal):
+        first, second, third, fourth = portal.records["contacts"].live[3:7]
+        winner = portal.merge(first, second)
+        portal.merge(winner, third, keep_primary_id=True)
+        portal.delete("contacts", fourth)
+        portal.create("contacts", {})
+        portal.archive(one, portal.records[one].live[-2])
+
+    early, late = with_everything(), with_everything()
+    early.associations(one, other)
+    for portal in (early, late):
+        change(portal)
+
+    assert early.associations(one, other) == late.associations(one, other)
+    assert early.associations(one, other) != with_everything(seed=2).associations(one, other)
+
+
+@pytest.mark.parametrize("keep_primary_id", [True, False])
+def test_a_merge_moves_links_to_the_winner(keep_primary_id):
+    portal = with_everything()
+    loser, winner = (portal.create("contacts", {}) for _ in range(2))
+    first, second, third = portal.records["companies"].live[:3]
+    portal.link("contacts", winner, "companies", first, labels=["Primary"])
+    portal.link("contacts", winner, "companies", second)
+    portal.link("contacts", loser, "companies", second, labels=["Employer"])
+    portal.link("contacts", loser, "companies", third, labels=["Primary"])
+
+    merged = portal.merge(winner, loser, keep_primary_id=keep_primary_id)
+
+    links = [one for one in portal.associations("contacts", "companies") if one.from_id >= loser]
+    assert links == [
+        Link(merged, first, "HUBSPOT_DEFINED", 1, "Primary"),
+        Link(merged, first, "HUBSPOT_DEFINED", 279, None),
+        Link(merged, second, "USER_DEFINED", 101, "Employer"),
+        Link(merged, second, "HUBSPOT_DEFINED", 279, None),
+        Link(merged, third, "HUBSPOT_DEFINED", 279, None),
+    ]
+
+
+def test_a_heavy_portal_is_linked_in_one_go_and_keeps_its_order():
+    portal = Portal.build(contacts=30, calls=1000)
+    contacts, calls = portal.records["contacts"].live, portal.records["calls"].live
+
+    for contact in reversed(contacts):
+        portal.link("contacts", contact, "calls", *reversed(calls))
+
+    links = portal.associations("calls", "contacts")
+    assert pairs_of(links) == {(call, contact) for call in calls for contact in contacts}
+    assert links == sorted(links)
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "labels"),
+    [
+        ("link", ("contacts", 1, "calls", "call"), {}),
+        ("link", ("contacts", "contact", "calls", 1), {}),
+        ("link", ("contacts", "contact", "calls", "call"), {"labels": ["None such"]}),
+        ("link", ("calls", "call", "machines", 1), {}),
+        ("unlink", ("contacts", "contact", "calls", "call"), {}),
+        ("relabel", ("contacts", "contact", "calls", "call"), {}),
+        ("add_label", ("calls", "machines", "About"), {}),
+    ],
+)
+def test_links_that_cannot_be_are_refused(change, arguments, labels):
+    portal = with_everything()
+    ids = {"contact": portal.create("contacts", {}), "call": portal.records["calls"].live[0]}
+    before = portal.associations("contacts", "calls")
+
+    with pytest.raises(KeyError):
+        getattr(portal, change)(*(ids.get(one, one) for one in arguments), **labels)
+
+    assert portal.associations("contacts", "calls") == before
