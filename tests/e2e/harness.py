@@ -274,14 +274,20 @@ def columns_of(path: Path, table: str, schema: str = "crm") -> dict[str, str]:
 
 def dump(path: Path, *, without: frozenset[str] = ALWAYS_NEW) -> Dump:
     """Every table of `crm` as sorted text, except logs, dlt's own, and some columns."""
-    names = rows(path, "select table_name from information_schema.tables where table_schema='crm'")
-    found: Dump = {}
-    for (table,) in sorted(names):
-        if table in LOGS or table.startswith("_dlt"):
-            continue
-        kept = tuple(sorted(columns_of(path, table).keys() - without))
-        cells = ", ".join(f'"{name}"::varchar' for name in kept)
-        found[table] = kept, sorted(rows(path, f"select {cells} from crm.{table}"), key=repr)
+    kept: dict[str, list[str]] = {}
+    with duckdb.connect(str(path), read_only=True) as connection:  # once: opening it is what costs
+        connection.execute("set TimeZone = 'UTC'")
+        for table, column in connection.execute(
+            "select table_name, column_name from information_schema.columns "
+            "where table_schema = 'crm' order by all"
+        ).fetchall():
+            if table not in LOGS and not table.startswith("_dlt"):
+                kept.setdefault(table, []).extend({column} - without)
+        found: Dump = {}
+        for table, columns in kept.items():
+            cells = ", ".join(f'"{name}"::varchar' for name in columns)
+            found_rows = connection.execute(f"select {cells} from crm.{table}").fetchall()
+            found[table] = tuple(columns), sorted(found_rows, key=repr)
     return found
 
 
