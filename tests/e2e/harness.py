@@ -148,7 +148,7 @@ def is_listening(host: str, port: int) -> bool:
     with socket.socket() as probe:
         if probe.connect_ex((host, port)):
             return False
-        probe.settimeout(5)
+        probe.settimeout(TIMEOUT_S)
         probe.sendall(b"GET / HTTP/1.0\r\n\r\n")
         return probe.recv(4) == b"HTTP"
 
@@ -257,6 +257,11 @@ def rows(path: Path, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         return connection.execute(sql, list(parameters)).fetchall()
+
+
+def kept_open(path: Path) -> duckdb.DuckDBPyConnection:
+    """While this context lasts, `rows` and `dump` need not open the file anew, which costs most."""
+    return duckdb.connect(str(path), read_only=True)
 
 
 def columns_of(path: Path, table: str, schema: str = "crm") -> dict[str, str]:

@@ -29,6 +29,8 @@ ONE = f"{CONTACTS}/512"
 PORTAL = Portal.build(contacts=60, calls=5, seed=1)
 IDS = [record["id"] for record in PORTAL.truth("contacts") if not record["archived"]]
 HOLDS_S = 30
+IMPATIENT = httpx.Timeout(HOLDS_S, read=0.5)
+"""Waits as long as it takes until the server has the request, and not for the answer."""
 NO_SUCH = "100"
 
 
@@ -225,7 +227,7 @@ def test_a_reset_after_the_body_leaves_all_of_it(connect):
 
 
 def test_a_slow_answer_is_late_and_holds_up_no_other(connect):
-    _, http = connect(certain("slow", seconds=0.3, endpoint="read"))
+    _, http = connect(certain("slow", seconds=2, endpoint="read"))
 
     with ThreadPoolExecutor(1) as pool:
         began_at = time.perf_counter()
@@ -235,14 +237,14 @@ def test_a_slow_answer_is_late_and_holds_up_no_other(connect):
         answer, took_s = late.result()
 
     assert answer.json()["id"] == "512"
-    assert other_s < 0.3 <= took_s
+    assert other_s < 2 <= took_s
 
 
 def test_whoever_cannot_wait_for_a_slow_answer_may_ask_again(connect):
     _, http = connect(certain("slow", seconds=HOLDS_S))
 
     with pytest.raises(httpx.ReadTimeout):
-        http.get(ONE, timeout=0.05)
+        http.get(ONE, timeout=IMPATIENT)
     assert http.get(ONE).status_code == 200
 
 
@@ -250,7 +252,7 @@ def test_no_answer_lasts_until_the_client_gives_up(connect):
     running, http = connect(certain("no-answer"))
 
     with pytest.raises(httpx.ReadTimeout):
-        http.get(ONE, timeout=0.05)
+        http.get(ONE, timeout=IMPATIENT)
     assert http.get(ONE).status_code == 200
     assert running.statistics.faults == {"no-answer": 1}
 
@@ -270,7 +272,7 @@ def test_the_server_stops_while_an_answer_is_held_back(name, capfd):
         took_s = time.perf_counter() - began_at
 
         assert isinstance(held.exception(), httpx.TransportError)
-    assert took_s < 3
+    assert took_s < HOLDS_S / 2
     assert capfd.readouterr().err == ""  # uvicorn would print that it had to cancel something
 
 
