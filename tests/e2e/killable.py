@@ -145,6 +145,7 @@ def serve() -> None:
     for module in IMPORTED_LATE:
         importlib.import_module(module)
     gc.freeze()
+    gc.set_threshold(50_000)  # as `crm sync` does
     while line := sys.stdin.readline():
         order = json.loads(line)
         began = time.monotonic()
