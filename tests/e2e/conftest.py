@@ -19,6 +19,10 @@ from pipelines.simulator.oauth import OAuth
 from pipelines.simulator.portal import Portal
 from pipelines.simulator.server import serve
 
+SAME_FOR_ALL = ("own_version", "asks_nothing")
+"""Markers of tests that do not ask the version of the API that is set."""
+_STATISTICS: list[Statistics] = []
+"""Of the simulators that run."""
 TOKEN = "pat-na1-11111111-2222-3333-4444-555555555555"
 
 
@@ -120,6 +124,8 @@ def starter(default_version: str) -> Iterator[Callable[..., Simulator]]:
             base_url = running.enter_context(serve(door))
             running.callback(door.open)  # before the server stops, which waits for every answer
             state = application.state
+            _STATISTICS.append(state.statistics)
+            running.callback(_STATISTICS.pop)  # the last one started is the first to stop
             return Simulator(
                 base_url,
                 portal,
@@ -133,11 +139,25 @@ def starter(default_version: str) -> Iterator[Callable[..., Simulator]]:
         yield start
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Take a test marked `asks_nothing` at its word."""
+    before = _requests()
+    result = yield
+    if item.get_closest_marker("asks_nothing"):
+        assert _requests() == before, "it asked HubSpot for something"
+    return result
+
+
+def _requests() -> int:
+    return sum(statistics.count for statistics in _STATISTICS)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With another `--api-version`, leave out the tests that are the same for all."""
     if config.getoption("--api-version") == DEFAULT_API_VERSION:
         return
-    same = [item for item in items if item.get_closest_marker("own_version")]
+    same = [item for item in items if any(map(item.get_closest_marker, SAME_FOR_ALL))]
     config.hook.pytest_deselected(items=same)
     items[:] = [item for item in items if item not in same]
 

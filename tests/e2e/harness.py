@@ -149,7 +149,7 @@ def is_listening(host: str, port: int) -> bool:
     with socket.socket() as probe:
         if probe.connect_ex((host, port)):
             return False
-        probe.settimeout(5)
+        probe.settimeout(TIMEOUT_S)
         probe.sendall(b"GET / HTTP/1.0\r\n\r\n")
         return probe.recv(4) == b"HTTP"
 
@@ -270,6 +270,11 @@ def rows_deleted(path: Path) -> bool:
         return False
 
 
+def kept_open(path: Path) -> duckdb.DuckDBPyConnection:
+    """While this context lasts, `rows` and `dump` need not open the file anew, which costs most."""
+    return duckdb.connect(str(path), read_only=True)
+
+
 def columns_of(path: Path, table: str, schema: str = "crm") -> dict[str, str]:
     """Names and types of a table's columns."""
     return dict(
@@ -285,14 +290,20 @@ def columns_of(path: Path, table: str, schema: str = "crm") -> dict[str, str]:
 
 def dump(path: Path, *, without: frozenset[str] = ALWAYS_NEW) -> Dump:
     """Every table of `crm` as sorted text, except logs, dlt's own, and some columns."""
-    names = rows(path, "select table_name from information_schema.tables where table_schema='crm'")
-    found: Dump = {}
-    for (table,) in sorted(names):
-        if table in LOGS or table.startswith("_dlt"):
-            continue
-        kept = tuple(sorted(columns_of(path, table).keys() - without))
-        cells = ", ".join(f'"{name}"::varchar' for name in kept)
-        found[table] = kept, sorted(rows(path, f"select {cells} from crm.{table}"), key=repr)
+    kept: dict[str, list[str]] = {}
+    with duckdb.connect(str(path), read_only=True) as connection:  # once: opening it is what costs
+        connection.execute("set TimeZone = 'UTC'")
+        for table, column in connection.execute(
+            "select table_name, column_name from information_schema.columns "
+            "where table_schema = 'crm' order by all"
+        ).fetchall():
+            if table not in LOGS and not table.startswith("_dlt"):
+                kept.setdefault(table, []).extend({column} - without)
+        found: Dump = {}
+        for table, columns in kept.items():
+            cells = ", ".join(f'"{name}"::varchar' for name in columns)
+            found_rows = connection.execute(f"select {cells} from crm.{table}").fetchall()
+            found[table] = tuple(columns), sorted(found_rows, key=repr)
     return found
 
 

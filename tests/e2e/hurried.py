@@ -7,6 +7,7 @@ end them are written to the file as a crash would show them, each with its cause
 """
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -54,6 +55,7 @@ def main(exceptions: Path) -> None:
         settings, arguments = json.loads(line)
         print("$ crm", *arguments, flush=True)  # noqa: T201  (a process of its own: what it prints is read)
         os.environ.update(settings)
+        gc.freeze()  # a run collects garbage; what the commands before have imported is none
         if failure := run(arguments):
             with exceptions.open("a", encoding="utf-8") as file:
                 traceback.print_exception(failure, file=file)

@@ -17,6 +17,7 @@ import pytest
 from harness import (
     BY_THE_CLOCK,
     CRM,
+    TIMEOUT_S,
     assert_one_line,
     assert_same,
     crm,
@@ -100,6 +101,7 @@ def assert_nothing_half_written(path) -> None:
 # ---------------------------------------------------------------- usage and settings: 2
 
 
+@pytest.mark.asks_nothing
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
@@ -134,6 +136,7 @@ def test_wrong_usage_ends_with_2_before_anything_is_sent(arguments, word, tmp_pa
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.asks_nothing
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -331,6 +334,7 @@ def odd_path(request, tmp_path):
     return path
 
 
+@pytest.mark.asks_nothing
 @pytest.mark.parametrize(
     "odd_path", ["folder", "text", "under a file", "missing folder"], indirect=True
 )
@@ -347,6 +351,7 @@ def test_a_warehouse_that_cannot_be_ends_with_5_before_anything_is_sent(odd_path
     assert (odd_path.read_bytes() if odd_path.is_file() else None) == content
 
 
+@pytest.mark.asks_nothing
 @pytest.mark.parametrize(
     "command", ["status", "query", pytest.param("errors", marks=pytest.mark.slow)]
 )
@@ -360,6 +365,7 @@ def test_reading_without_a_warehouse_ends_with_5_and_makes_none(command, tmp_pat
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.asks_nothing
 def test_reading_what_is_no_duckdb_file_ends_with_5(tmp_path):
     """The line names the file."""
     (tmp_path / WAREHOUSE).write_text("not a database " * 1000)
@@ -384,6 +390,7 @@ def test_a_locked_warehouse_ends_with_5_and_names_who_holds_it(mode, portal, war
     assert portal.statistics.count == sent
 
 
+@pytest.mark.asks_nothing
 def test_reading_a_warehouse_that_is_being_written_ends_with_5(warehouse):
     """The same line for the analyst's side."""
     with held_open(warehouse, "read-write") as holder:
@@ -420,6 +427,7 @@ def test_a_full_disk_ends_with_5_and_the_next_run_completes(tmp_path, simulator)
 # ---------------------------------------------------------------- queries
 
 
+@pytest.mark.asks_nothing
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
@@ -446,6 +454,7 @@ def test_wrong_sql_ends_with_2_and_changes_nothing(sql, words, warehouse):
 # ---------------------------------------------------------------- the simulator
 
 
+@pytest.mark.asks_nothing
 def test_a_port_in_use_ends_with_2_and_names_it(tmp_path):
     """Two simulators on one port would answer for each other."""
     with socket.socket() as taken:
@@ -458,6 +467,7 @@ def test_a_port_in_use_ends_with_2_and_names_it(tmp_path):
     assert_one_line(done, 2, str(port))
 
 
+@pytest.mark.asks_nothing
 @pytest.mark.slow
 def test_ctrl_c_ends_the_simulator_with_130(tmp_path):
     """It is how a person stops it, so it is no failure to trace back."""
@@ -467,7 +477,7 @@ def test_ctrl_c_ends_the_simulator_with_130(tmp_path):
         host, port = url.removeprefix("http://").split(":")
         wait_until(lambda: is_listening(host, int(port)), what="the simulator answers")
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=TIMEOUT_S)
 
     assert process.returncode == 130
     assert "Traceback" not in errors

@@ -44,6 +44,7 @@ def folder(running, tmp_path_factory):
 # ---------------------------------------------------------------- demo and sync
 
 
+@pytest.mark.asks_nothing
 def test_demo_needs_no_account_and_its_three_queries_work(tmp_path):
     """The README's first minute."""
     done = crm("demo", "--contacts", 80, "--calls", 30, cwd=tmp_path)
@@ -59,6 +60,7 @@ def test_demo_needs_no_account_and_its_three_queries_work(tmp_path):
         assert len(rows(path, query)) > 0
 
 
+@pytest.mark.asks_nothing
 @pytest.mark.slow
 def test_a_second_demo_into_the_same_file_works(tmp_path):
     """People run it twice; another portal size is another portal."""
@@ -248,6 +250,7 @@ def test_status_of_a_warehouse_in_which_nothing_has_landed_yet(running, tmp_path
     assert "failed" in done.stdout
 
 
+@pytest.mark.asks_nothing
 @pytest.mark.slow
 def test_errors_filters_by_object_category_and_resolution(folder):
     """Each filter shows just what it says."""
@@ -267,6 +270,7 @@ def test_errors_filters_by_object_category_and_resolution(folder):
     assert len(shown("--category", "UNPARSEABLE_VALUE")) == len(everything)
 
 
+@pytest.mark.asks_nothing
 def test_errors_shows_raw_values_only_when_asked_for(folder):
     """They may be personal data, and a terminal is often shared."""
     hidden = crm("errors", "--log-format", "json", cwd=folder)
@@ -303,6 +307,7 @@ def expected_cells(folder) -> dict[str, str | None]:
     return CELLS | {"contract_end_date": day}
 
 
+@pytest.mark.asks_nothing
 def test_query_as_json_gives_an_object_a_line(folder):
     """Dates after 9999, emoji and NUL come through; so do quotes and line breaks."""
     done = crm("query", QUERY, "--format", "json", cwd=folder)
@@ -311,6 +316,7 @@ def test_query_as_json_gives_an_object_a_line(folder):
     assert json_lines(done.stdout) == [expected_cells(folder)]
 
 
+@pytest.mark.asks_nothing
 def test_query_as_csv_is_read_back_by_a_csv_reader(folder):
     """The same cells; nothing is the empty cell."""
     done = crm("query", QUERY, "--format", "csv", cwd=folder)
@@ -320,6 +326,7 @@ def test_query_as_csv_is_read_back_by_a_csv_reader(folder):
     assert read == {name: cell or "" for name, cell in expected_cells(folder).items()}
 
 
+@pytest.mark.asks_nothing
 def test_query_as_table_shows_no_control_characters(folder):
     """A terminal must not be steered by what somebody typed into a form."""
     done = crm("query", QUERY, cwd=folder)
@@ -330,6 +337,7 @@ def test_query_as_table_shows_no_control_characters(folder):
     assert "🏳" in done.stdout
 
 
+@pytest.mark.asks_nothing
 @pytest.mark.slow
 def test_query_does_not_read_markup_in_values(folder):
     """`[red]` in a value is text."""
@@ -339,6 +347,7 @@ def test_query_does_not_read_markup_in_values(folder):
     assert "[red]x[/red] [/]" in done.stdout
 
 
+@pytest.mark.asks_nothing
 def test_query_in_json_logs_is_json_too(folder):
     """One switch for both streams."""
     done = crm("query", "select 1 as n", "--log-format", "json", cwd=folder)
@@ -346,6 +355,7 @@ def test_query_in_json_logs_is_json_too(folder):
     assert json_lines(done.stdout) == [{"n": "1"}]
 
 
+@pytest.mark.asks_nothing
 @pytest.mark.slow
 def test_query_without_rows_still_names_the_columns(folder):
     """An empty result of a script is a file with a header."""
@@ -356,6 +366,7 @@ def test_query_without_rows_still_names_the_columns(folder):
     assert (done.returncode, done.stdout.split()) == (0, ["id,email"])
 
 
+@pytest.mark.asks_nothing
 def test_query_output_may_be_cut_off_by_who_reads_it(folder):
     """`crm query … | head` must not end in a traceback."""
     with started(
@@ -418,6 +429,7 @@ def test_simulate_serves_a_portal_that_sync_reads(tmp_path):
     assert rows(tmp_path / WAREHOUSE, "select count(*) from analytics.contacts") == [(30,)]
 
 
+@pytest.mark.asks_nothing
 def test_help_shows_an_example_for_every_command(tmp_path):
     """A real line is worth a page."""
     top = crm("--help", cwd=tmp_path)

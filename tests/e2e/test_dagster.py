@@ -189,6 +189,7 @@ def test_a_terminated_run_of_dagster_ends_crm_with_a_checkpoint(simulator, tmp_p
     assert rows(tmp_path / WAREHOUSE, "select status from crm.runs") == [("interrupted",)]
 
 
+@pytest.mark.asks_nothing
 def test_the_schedule_starts_both_and_skips_while_a_run_is_under_way(tmp_path):
     """A run that takes longer than an hour is no reason for a queue of them."""
     assets = crm_assets(tmp_path)

@@ -33,6 +33,8 @@ LINKED_IDS = sorted({str(one.from_id) for one in LINKED.associations("contacts",
 ASSOCIATIONS = "/crm/v4/associations/contacts/calls/batch/read"
 BATCHES = {"batch_read", "associations_batch_read"}
 HOLDS_S = 30
+IMPATIENT = httpx.Timeout(HOLDS_S, read=0.5)
+"""Waits as long as it takes until the server has the request, and not for the answer."""
 NO_SUCH = "100"
 
 
@@ -229,7 +231,7 @@ def test_a_reset_after_the_body_leaves_all_of_it(connect):
 
 
 def test_a_slow_answer_is_late_and_holds_up_no_other(connect):
-    _, http = connect(certain("slow", seconds=0.3, endpoint="read"))
+    _, http = connect(certain("slow", seconds=2, endpoint="read"))
 
     with ThreadPoolExecutor(1) as pool:
         began_at = time.perf_counter()
@@ -239,14 +241,14 @@ def test_a_slow_answer_is_late_and_holds_up_no_other(connect):
         answer, took_s = late.result()
 
     assert answer.json()["id"] == "512"
-    assert other_s < 0.3 <= took_s
+    assert other_s < 2 <= took_s
 
 
 def test_whoever_cannot_wait_for_a_slow_answer_may_ask_again(connect):
     _, http = connect(certain("slow", seconds=HOLDS_S))
 
     with pytest.raises(httpx.ReadTimeout):
-        http.get(ONE, timeout=0.05)
+        http.get(ONE, timeout=IMPATIENT)
     assert http.get(ONE).status_code == 200
 
 
@@ -254,7 +256,7 @@ def test_no_answer_lasts_until_the_client_gives_up(connect):
     running, http = connect(certain("no-answer"))
 
     with pytest.raises(httpx.ReadTimeout):
-        http.get(ONE, timeout=0.05)
+        http.get(ONE, timeout=IMPATIENT)
     assert http.get(ONE).status_code == 200
     assert running.statistics.faults == {"no-answer": 1}
 

@@ -18,6 +18,7 @@ from harness import (
     BY_THE_CLOCK,
     columns_of,
     dump,
+    kept_open,
     rows,
     settings_for,
 )
@@ -61,13 +62,13 @@ MIXED = sorted(KINDS.keys() - ENDS_A_RUN)
 @pytest.fixture(scope="module")
 def large(shared_simulator, tmp_path_factory):
     """A portal, a simulator of it without faults, and what a run makes of it."""
-    return undisturbed(RECORDS, shared_simulator, tmp_path_factory)
+    yield from undisturbed(RECORDS, shared_simulator, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def small(shared_simulator, tmp_path_factory):
     """The same of a portal of some hundred records."""
-    return undisturbed(FEW_RECORDS, shared_simulator, tmp_path_factory)
+    yield from undisturbed(FEW_RECORDS, shared_simulator, tmp_path_factory)
 
 
 def undisturbed(size, start, tmp_path_factory):
@@ -75,7 +76,8 @@ def undisturbed(size, start, tmp_path_factory):
     healthy = start(portal=portal)
     path = tmp_path_factory.mktemp("matrix") / "undisturbed.duckdb"
     assert ran(healthy, path, sync).failure is None
-    return portal, healthy, path
+    with kept_open(path):
+        yield portal, healthy, path
 
 
 def objects_of(portal) -> dict[str, ObjectSettings]:
@@ -195,20 +197,22 @@ def check(start, setting, path, *faults: Fault, seed: int) -> Faults:
     portal, healthy, truth = setting
     injected = Faults(*faults, seed=seed)
     outcome = ran(start(portal=portal, faults=injected), path, sync)
-    if rows(path, "select 1 from information_schema.tables where table_name = 'runs'"):
-        assert_explained(path, truth)
-        assert_accounted(path, truth)
+    with kept_open(path):
+        if rows(path, "select 1 from information_schema.tables where table_name = 'runs'"):
+            assert_explained(path, truth)
+            assert_accounted(path, truth)
     if outcome.failure is not None:
         assert ran(healthy, path, sync).failure is None
     if open_errors(path, "read"):
         ran(healthy, path, retry)
-    if not open_errors(path, "read"):
-        assert without_other_columns(path, truth) == tables_of_truth(truth)
-        assert open_errors(path, "normalise") == open_errors(truth, "normalise")
-    else:  # HubSpot had refused them for good, so `crm retry` does not ask again
-        assert_explained(path, truth)
-        assert_accounted(path, truth)
-        assert {fault.name for fault in faults} & REFUSES_FOR_GOOD
+    with kept_open(path):
+        if not open_errors(path, "read"):
+            assert without_other_columns(path, truth) == tables_of_truth(truth)
+            assert open_errors(path, "normalise") == open_errors(truth, "normalise")
+        else:  # HubSpot had refused them for good, so `crm retry` does not ask again
+            assert_explained(path, truth)
+            assert_accounted(path, truth)
+            assert {fault.name for fault in faults} & REFUSES_FOR_GOOD
     return injected
 
 

@@ -16,6 +16,7 @@ from harness import (
     BY_THE_CLOCK,
     CRM,
     SMALL_CHUNKS,
+    TIMEOUT_S,
     WAREHOUSE,
     assert_same,
     crm,
@@ -29,6 +30,7 @@ from harness import (
 )
 
 from pipelines.errors import Interrupted
+from pipelines.hubspot.transport import READ_TIMEOUT_S
 from pipelines.progress import Silent
 from pipelines.settings import OBJECT_TYPES
 from pipelines.sync import sync
@@ -267,15 +269,16 @@ def test_ctrl_c_lands_what_was_read_and_the_next_run_goes_on(number, simulator, 
 
 def test_a_second_ctrl_c_ends_at_once(simulator, path):
     """HubSpot may be slow to answer; who presses twice does not want to wait for it."""
-    running = simulator(contacts=300, calls=10, latency_ms=2000)
+    running = simulator(contacts=300, calls=10)
+    running.door.close_after(batch_reads=0)  # there is no answer before the end of the test
     with started(*CRM, "sync", "--warehouse", path, cwd=path.parent, simulator=running) as process:
-        wait_until(lambda: running.statistics.count, what="the first request")
+        assert running.door.is_knocked_at.wait(TIMEOUT_S)
         process.send_signal(signal.SIGINT)
         for line in process.stderr:
             if "stopping" in line:
                 break
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=1.5)
+        process.communicate(timeout=READ_TIMEOUT_S / 2)
 
     assert process.returncode == 130
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from dlt.pipeline.state_sync import decompress_state
-from harness import HERE, TIMEOUT_S, crm, environment, rows, synced
+from harness import HERE, TIMEOUT_S, crm, environment, kept_open, rows, synced
 from pyarrow import parquet
 
 from pipelines.hubspot.paths import API_VERSIONS
@@ -146,7 +146,9 @@ def assert_told_nowhere(folder: Path, printed: str, *, secrets: list[str], perso
     assert not [one for one in anything if one in printed]
     for file in folder.rglob("*"):
         if file.suffix == ".duckdb":
-            for table, text in tables_of(file).items():
+            with kept_open(file):
+                tables = tables_of(file)
+            for table, text in tables.items():
                 kept_out = secrets if table in PERSONAL_TABLES else anything
                 assert not [one for one in kept_out if one in text], table
         elif file.is_file():
