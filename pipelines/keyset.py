@@ -11,7 +11,7 @@ from pipelines.hubspot.client import MAX_SEARCH_PAGE, HubSpotClient
 from pipelines.hubspot.wire import ListedRecord
 from pipelines.idpages import IdPage, number_of
 
-LIST_WORKERS: Final = 2
+LIST_WORKERS: Final = 3
 SEARCH_WORKERS: Final = 3
 """Pages asked for side by side: enough for 5 of each a second, at answers of half a second.
 More would share out the ranges more often, and each end of a range costs."""

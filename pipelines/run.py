@@ -23,7 +23,7 @@ from pipelines.outcome import COMPLETE, Outcome, status_of, unexpected
 from pipelines.passes import Pass, check_landed
 from pipelines.progress import Counters, View
 from pipelines.settings import Settings
-from pipelines.steps import LANDED, LIVE, Progress, Step
+from pipelines.steps import LANDED, LISTS_ONCE, Progress, Step
 from pipelines.stream import Bounds
 from pipelines.table import Table
 from pipelines.thread import Fetch
@@ -209,7 +209,7 @@ class _Run:
             chunk,
             run_id=row.run_id,
             is_first=bool(landings),
-            may_append=step.name == LIVE and not passing.may_repeat(chunk),
+            may_append=step.name in LISTS_ONCE and not passing.may_repeat(chunk),
             is_part=job.only is not None,
             lines_of=job.lines_of,
         )

@@ -16,6 +16,8 @@ ARCHIVED: Final = "archived"
 MODIFIED: Final = "modified"
 SWEEP: Final = "sweep"
 IDS: Final = "ids"
+LISTS_ONCE: Final = (LIVE, IDS)
+"""Steps in which no id comes twice, and the first of their run: an empty table has none of them."""
 
 LANDED: Final = "landed "
 """What the keys begin with under which dlt's state has the last `synced_at` of an object type.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -46,14 +47,17 @@ class Filter(msgspec.Struct, rename="camel"):
     high_value: str | int | float | None = None
     values: list[str | int | float] | None = None
 
-    @property
-    def is_lower_bound_of_id(self) -> bool:
-        """Whether it only cuts off the lower record ids."""
-        return (
-            self.property_name == "hs_object_id"
-            and self.operator in {"GT", "GTE"}
-            and str(self.value).isdigit()
-        )
+    def span(self) -> tuple[int, float] | None:
+        """From where up to which id it lets records through, if it only cuts off ids."""
+        if self.property_name != "hs_object_id" or not str(self.value).isdigit():
+            return None
+        value = int(str(self.value))
+        return {
+            "GT": (value + 1, math.inf),
+            "GTE": (value, math.inf),
+            "LT": (0, value),
+            "LTE": (0, value + 1),
+        }.get(self.operator)
 
 
 def check_property(records: Records, name: str) -> None:

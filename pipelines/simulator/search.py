@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
+from operator import neg
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -66,11 +68,11 @@ class Search:
     def _ids(self, call: Call, groups: list[list[filters.Filter]], request: _Search) -> list[int]:
         """All matching ids in order.
 
-        A lower bound of ids is cut from the remembered result: so paging by key costs one
-        pass over the records, not one for each page.
+        Bounds of ids are cut from the remembered result: so paging by key costs one pass over
+        the records, not one for each page.
         """
         records = call.records
-        floor, rest = _floor(groups)
+        low, high, rest = _span(groups)
         name, is_descending = _sort(records, request)
         key = (
             records.object_type,
@@ -84,11 +86,14 @@ class Search:
             matching = _matching(call, rest, request.query)
             self._found[key] = _sorted(records, matching, name, is_descending=is_descending)
         ids = self._found[key]
-        if not floor:
+        if (low, high) == (0, math.inf):
             return ids
         if name == "hs_object_id" and not is_descending:
-            return ids[bisect_left(ids, floor) :]
-        return [record_id for record_id in ids if record_id >= floor]
+            return ids[bisect_left(ids, low) : bisect_left(ids, high)]
+        if name == "hs_object_id":
+            first, last = bisect_left(ids, 1 - high, key=neg), bisect_left(ids, 1 - low, key=neg)
+            return ids[first:last]
+        return [record_id for record_id in ids if low <= record_id < high]
 
 
 def _groups(request: _Search) -> list[list[filters.Filter]]:
@@ -132,14 +137,17 @@ def _sort(records: Records, request: _Search) -> tuple[str, bool]:
     return name, is_descending
 
 
-def _floor(groups: list[list[filters.Filter]]) -> tuple[int, list[list[filters.Filter]]]:
-    """The lowest id a single group lets through, and the groups without that filter."""
+def _span(
+    groups: list[list[filters.Filter]],
+) -> tuple[int, float, list[list[filters.Filter]]]:
+    """From where up to which id a single group lets records through, and its other filters."""
     if len(groups) != 1:
-        return 0, groups
-    bounds = [one for one in groups[0] if one.is_lower_bound_of_id]
-    rest = [one for one in groups[0] if not one.is_lower_bound_of_id]
-    lowest = (int(one.value or 0) + (one.operator == "GT") for one in bounds)
-    return max(lowest, default=0), [rest]
+        return 0, math.inf, groups
+    spans = {one: span for one, filter_ in enumerate(groups[0]) if (span := filter_.span())}
+    rest = [filter_ for one, filter_ in enumerate(groups[0]) if one not in spans]
+    low = max((span[0] for span in spans.values()), default=0)
+    high = min((span[1] for span in spans.values()), default=math.inf)
+    return low, high, [rest]
 
 
 def _matching(call: Call, groups: list[list[filters.Filter]], query: str | None) -> list[int]:
