@@ -51,7 +51,7 @@ def test_processes_with_one_token_share_one_budget(tmp_path, simulator):
 
 def test_a_run_stops_before_the_days_reserve_and_goes_on_the_next_day(tmp_path, simulator):
     """Nothing is refused, what was read has landed, and the line says how much and until when."""
-    portal = simulator(contacts=2500, calls=5, requests_per_day=60)
+    portal = simulator(contacts=4000, calls=5, requests_per_day=60)
 
     def sync():
         return crm("sync", "contacts", "--quiet", cwd=tmp_path, simulator=portal, env=reserve)
@@ -65,7 +65,7 @@ def test_a_run_stops_before_the_days_reserve_and_goes_on_the_next_day(tmp_path, 
     assert portal.statistics.count <= 60 - 12
     assert portal.statistics.requests["account_details"] == 1
     landed = rows(tmp_path / "hubspot.duckdb", "select count(*) from crm.contacts")[0][0]
-    assert 0 < landed < 2500
+    assert 0 < landed < 4000
     assert rows(
         tmp_path / "hubspot.duckdb", "select distinct status, loaded_rows from crm.runs"
     ) == [("incomplete", landed)]
@@ -75,9 +75,9 @@ def test_a_run_stops_before_the_days_reserve_and_goes_on_the_next_day(tmp_path, 
     assert portal.statistics.count == before + 2  # to see where it stands, and what time it is
 
     reserve["SOURCES__HUBSPOT__DAILY_RESERVE_PCT"] = "0"
-    portal.limits.used_today = 0
+    portal.limits.used_today, portal.limits.per_day = 0, 600
     assert sync().returncode == 0
-    assert rows(tmp_path / "hubspot.duckdb", "select count(*) >= 2500 from crm.contacts")[0][0]
+    assert rows(tmp_path / "hubspot.duckdb", "select count(*) >= 4000 from crm.contacts")[0][0]
 
 
 def planned(cwd, simulator, *arguments, **env):
