@@ -10,6 +10,7 @@ from typing import Any
 import dlt
 import duckdb
 import pyarrow as pa
+from dlt.common.configuration.utils import get_resolved_traces
 from dlt.common.exceptions import DltException
 
 from pipelines.duckdb_file import (
@@ -74,8 +75,7 @@ class Warehouse:
             wait_s=lock_wait_s if turn_wait_s is None else turn_wait_s,
             tell=tell,
         )
-        self._lock_wait_s = lock_wait_s
-        self._tell = tell
+        self._lock_wait_s, self._tell = lock_wait_s, tell
         self._held: duckdb.DuckDBPyConnection | None = None
         self._is_loaded = False  # something pending was loaded
         self._is_fetched = False  # something is on disk that is not in the warehouse yet
@@ -137,6 +137,8 @@ class Warehouse:
 
     def keep(self, landings: list[Landing], *, state: Mapping[str, Any] | None = None) -> None:
         """Put rows on disk, for the next `land` or the next run to load; `landings` is emptied."""
+        # dlt notes each setting that it looks up, some thousands for a package, and forgets none.
+        get_resolved_traces().logging_enabled = False
         with self._named_failures():
             self.pipeline.extract(package(landings, state))
         self._is_fetched = True
