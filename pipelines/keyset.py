@@ -169,6 +169,8 @@ class Searching:
             raise OutOfOrderError
         # A search that does not show all it counts is not at its end, whatever it says.
         is_all = page.after is None and page.total <= len(page.records)
+        if not records and page.total and not self.is_needed:
+            raise OutOfOrderError  # then the list has them
         if is_all or not records:
             return Found(records, None, page.total)
         following = number_of(str(records[0].id)) if self.is_down else last + 1

@@ -149,7 +149,7 @@ class Ranges:
 
     def _unread(self, *, is_down: bool) -> IdRange | None:
         for one in self._ranges:
-            is_known = (self._end_of(one) or 0) > one.low
+            is_known = self._greatest is not None and (self._end_of(one) or 0) > one.low
             if one.up is one.down is None and (is_known or not is_down):
                 return one
         return None
@@ -158,6 +158,8 @@ class Ranges:
         """The largest range, from the end at which nobody lists it, or else the half of it."""
         largest = max(self._ranges, key=self._left, default=None)
         if largest is None or self._left(largest) < self._worth:
+            return None
+        if is_down and self._greatest is None:
             return None
         if (largest.down if is_down else largest.up) is None:
             return largest
@@ -173,9 +175,9 @@ class Ranges:
 
     def _close(self, one: IdRange) -> None:
         """Leave what is newer than all that is known to the list, which knows it at once."""
-        if one.high is None:
-            end = self._end_of(one) or 0
-            self._ranges.insert(self._ranges.index(one) + 1, IdRange(end, None, 0, begun=end))
+        end = self._end_of(one)
+        if end is not None and end != one.high:
+            self._ranges.insert(self._ranges.index(one) + 1, IdRange(end, one.high, 0, begun=end))
             one.high = end
 
     def _left(self, one: IdRange) -> float:
@@ -184,9 +186,11 @@ class Ranges:
         return 0 if end is None else min(one.left or 0, (end - one.low) / 2)
 
     def _end_of(self, one: IdRange) -> int | None:
-        if one.high is not None or self._greatest is None:
+        """Up to where it is known, however far beyond that somebody asked for."""
+        if self._greatest is None:
             return one.high
-        return self._greatest + 1
+        end = self._greatest + 1
+        return end if one.high is None else min(one.high, end)
 
 
 def ranges_in(text: str) -> tuple[tuple[int, int | None], ...] | None:

@@ -140,7 +140,8 @@ def in_file(path: Path, id_property: str | None) -> Selection:
     Raises:
         ConfigError: The file cannot be read, or has no ids.
     """
-    return _listed(f"ids in {path.name}", read_ids(path, id_property=id_property), id_property)
+    name = _other_than_id(id_property)
+    return _listed(f"ids in {path.name}", read_ids(path, id_property=name), name)
 
 
 def in_query(
@@ -153,11 +154,15 @@ def in_query(
         WarehouseError: There is no warehouse, or it stays locked.
     """
     with Reader(warehouse, lock_wait_s=lock_wait_s) as reader:
-        found = ids_of(reader.table(sql), id_property=id_property)
-    return _listed("ids of a query", found, id_property)
+        found = ids_of(reader.table(sql), id_property=_other_than_id(id_property))
+    return _listed("ids of a query", found, _other_than_id(id_property))
 
 
-def _listed(what: str, ids: IdList, id_property: str | None) -> Selection:
-    name = None if id_property == "hs_object_id" else id_property
+def _other_than_id(id_property: str | None) -> str | None:
+    """Values of hs_object_id are record ids, and are sorted out as such."""
+    return None if id_property == "hs_object_id" else id_property
+
+
+def _listed(what: str, ids: IdList, name: str | None) -> Selection:
     step = Step(IDS, ids=ids)
     return Selection(f"{what}{f' by {name}' if name else ''}", (step,), None, ids, name)

@@ -135,3 +135,20 @@ def test_a_search_that_counts_more_than_it_shows_is_not_at_its_end():
             return [one async for page_ in pages for one in page_.ids]
 
     assert asyncio.run(run()) == ["1", "2", "7"]
+
+
+def test_what_a_search_counts_and_does_not_show_is_left_to_the_list():
+    """It only helps: an empty page of it is no proof that there is nothing."""
+    ids = list(range(1, 40_001, 4))
+
+    def reply(request: Request) -> Reply:
+        if request.method == "POST":
+            return Reply(200, {"total": len(ids), "results": []})
+        return keyset(ids, 100)(request)
+
+    async def run() -> list[int]:
+        async with served(reply) as server, client_for(server.url) as client:
+            pages = discovered(client, "contacts", greatest=ids[-1], expected=len(ids))
+            return [int(one) async for found in pages for one in found.ids]
+
+    assert sorted(asyncio.run(run())) == ids

@@ -97,6 +97,19 @@ def test_each_id_comes_once_and_from_any_page_on_the_rest(clumps, seed, newer, d
         assert later <= set(again) <= later | set(pages[cut].ids)
 
 
+def test_who_does_not_know_the_newest_ids_leaves_them_to_the_other_up_to_any_end():
+    """The end of a range that somebody asked for may lie beyond all that search knows."""
+    ids = list(range(1, 9001, 3))
+    known = ids[:-5]
+    down = Shelf(known, Random(2), size=200, workers=1, is_down=True)
+
+    ranges = Ranges(((0, 10**9),), greatest=known[-1], expected=len(known))
+    pages = pages_of(ranges, [Shelf(ids, Random(1), workers=1), down])
+
+    assert down.asked > 1
+    assert sorted(int(one) for page in pages for one in page.ids) == ids
+
+
 def test_a_dense_range_is_shared_and_costs_little_more_than_one_worker_alone():
     """Each end of a range is a request; ten thousand ids are a hundred pages."""
     ids = list(range(10**11, 10**11 + 70_000, 7))
