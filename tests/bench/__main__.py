@@ -290,7 +290,7 @@ def _read_together(
             path = folder / f"{number}.txt"
             path.write_text("\n".join(_part(ids, number, processes)), encoding="utf-8")
             reader = subprocess.Popen(
-                (*KNOWN_IDS, url, str(path), str(seconds)),
+                (*KNOWN_IDS, url, str(path), "--seconds", str(seconds)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

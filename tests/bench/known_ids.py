@@ -1,12 +1,13 @@
-"""A process that reads known ids: `python -m tests.bench.known_ids URL FILE [SECONDS]`.
+"""A process that reads known ids: `python -m tests.bench.known_ids URL FILE`, see `--help`.
 
-The file has an id a line; it stops after so many seconds, when there are ids left.
+The file has an id a line; after `--seconds` it stops, when there are ids left.
 
 It says `ready`, begins on a line of input, and prints its account as JSON.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -22,7 +23,7 @@ from pipelines.errors import Interrupted
 from pipelines.fetching import Fetcher
 from pipelines.idpages import IdSequence
 from pipelines.progress import Counters
-from pipelines.settings import Settings
+from pipelines.settings import DEFAULT_API_VERSION, Settings
 from pipelines.steps import IDS, Step
 from pipelines.thread import Room
 
@@ -41,12 +42,12 @@ class Account:
     records: int
 
 
-async def read(url: str, ids: Sequence[str], seconds: float) -> Account:
+async def read(settings: Settings, ids: Sequence[str], seconds: float) -> Account:
     """Read these contacts as a run does, and land nothing."""
     counters, stop = Counters("contacts"), threading.Event()
     timer = threading.Timer(seconds, stop.set)
     fetcher = Fetcher(
-        Settings(access_token="bench", base_url=url, requests_per_10s=REQUESTS_PER_10S),
+        settings,
         errands={"contacts": Errand("bench", (Step(IDS, ids=IdSequence(ids)),), counters=counters)},
         stop=stop,
     )
@@ -63,12 +64,22 @@ async def read(url: str, ids: Sequence[str], seconds: float) -> Account:
 
 def main() -> None:
     """Read the ids of the file."""
-    url, path, *rest = sys.argv[1:]
-    seconds = float(rest[0]) if rest else LONG_S
-    ids = Path(path).read_text(encoding="utf-8").split()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--seconds", type=float, default=LONG_S)
+    parser.add_argument("--api-version", default=DEFAULT_API_VERSION)
+    told = parser.parse_args()
+    settings = Settings(
+        access_token="bench",
+        base_url=told.url,
+        api_version=told.api_version,
+        requests_per_10s=REQUESTS_PER_10S,
+    )
+    ids = told.file.read_text(encoding="utf-8").split()
     print("ready", flush=True)
     sys.stdin.readline()
-    print(json.dumps(asdict(asyncio.run(read(url, ids, seconds)))), flush=True)
+    print(json.dumps(asdict(asyncio.run(read(settings, ids, told.seconds)))), flush=True)
 
 
 if __name__ == "__main__":

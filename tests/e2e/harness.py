@@ -149,7 +149,7 @@ def is_listening(host: str, port: int) -> bool:
     with socket.socket() as probe:
         if probe.connect_ex((host, port)):
             return False
-        probe.settimeout(TIMEOUT_S)
+        probe.settimeout(5)
         probe.sendall(b"GET / HTTP/1.0\r\n\r\n")
         return probe.recv(4) == b"HTTP"
 

@@ -17,7 +17,6 @@ import pytest
 from harness import (
     BY_THE_CLOCK,
     CRM,
-    TIMEOUT_S,
     assert_one_line,
     assert_same,
     crm,
@@ -477,7 +476,7 @@ def test_ctrl_c_ends_the_simulator_with_130(tmp_path):
         host, port = url.removeprefix("http://").split(":")
         wait_until(lambda: is_listening(host, int(port)), what="the simulator answers")
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=TIMEOUT_S)
+        _, errors = process.communicate(timeout=30)
 
     assert process.returncode == 130
     assert "Traceback" not in errors

@@ -17,7 +17,6 @@ KNOWN_IDS = (sys.executable, "-m", "tests.bench.known_ids")
 
 
 @pytest.mark.slow
-@pytest.mark.own_version  # the bench's reader speaks the default one
 def test_processes_with_one_token_share_one_budget(tmp_path, simulator):
     """Three on one machine, two of them with 24 requests at once, one killed: no 429."""
     portal = simulator(contacts=2500, calls=0, requests_per_10s=40, latency_ms=120, token=None)
@@ -26,7 +25,10 @@ def test_processes_with_one_token_share_one_budget(tmp_path, simulator):
     def reader(name: str, count: int):
         (tmp_path / name).write_text("\n".join(ids[:count]))
         return started(
-            *KNOWN_IDS, portal.base_url, tmp_path / name, cwd=ROOT, env={"TMPDIR": str(tmp_path)}
+            *KNOWN_IDS,
+            *("--api-version", portal.api_version, portal.base_url, tmp_path / name),
+            cwd=ROOT,
+            env={"TMPDIR": str(tmp_path)},
         )
 
     with ExitStack() as running:

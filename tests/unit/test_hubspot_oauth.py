@@ -405,7 +405,7 @@ def test_a_fetch_that_may_succeed_is_repeated(bad):
 
 
 def test_no_answer_in_time_is_repeated():
-    found, server = exchange(account, None, issued(), ACCOUNT, timeout_s=1.0)
+    found, server = exchange(account, None, issued(), ACCOUNT, timeout_s=0.2)
 
     assert found.portal_id == 5
     assert len(server.requests) == 3
