@@ -13,7 +13,6 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from pipelines.hubspot.places import (
     BOUND,
@@ -29,9 +28,6 @@ from pipelines.hubspot.places import (
     STATED,
     Places,
 )
-
-if TYPE_CHECKING:
-    pass
 
 # Timers and clocks on both sides are good to about a millisecond.
 MARGIN_S = 0.005

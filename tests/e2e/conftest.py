@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from harness import WAREHOUSE, synced
 
@@ -205,3 +206,23 @@ def shared_simulator(api_version: str) -> Iterator[Callable[..., Simulator]]:
     """As `simulator`, running for a whole module: for tests that only read."""
     with starter(api_version) as start:
         yield start
+
+
+@pytest.fixture
+def connect(simulator: Callable[..., Simulator]) -> Iterator[Callable[..., Any]]:
+    """Start a simulator and give it with a signed-in HTTP client."""
+    with ExitStack() as clients:
+
+        def start(**options: Any) -> tuple[Simulator, httpx.Client]:
+            running = simulator(**options)
+            client = httpx.Client(base_url=running.base_url, headers=running.headers)
+            return running, clients.enter_context(client)
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def http(running: Simulator) -> Iterator[httpx.Client]:
+    """A signed-in HTTP client of the module's simulator, `running`."""
+    with httpx.Client(base_url=running.base_url, headers=running.headers) as client:
+        yield client

@@ -22,31 +22,10 @@ BATCH_READ = f"{CONTACTS}/batch/read"
 SEARCH = f"{CONTACTS}/search"
 
 
-@pytest.fixture
-def connect(simulator):
-    """Start a simulator and give it with a signed-in HTTP client."""
-    clients = []
-
-    def start(**options):
-        running = simulator(**options)
-        clients.append(httpx.Client(base_url=running.base_url, headers=running.headers))
-        return running, clients[-1]
-
-    yield start
-    for client in clients:
-        client.close()
-
-
 @pytest.fixture(scope="module")
 def running(shared_simulator):
     """One simulator for all tests that only read."""
     return shared_simulator(search_requests_per_s=10_000)
-
-
-@pytest.fixture(scope="module")
-def http(running):
-    with httpx.Client(base_url=running.base_url, headers=running.headers) as client:
-        yield client
 
 
 def inputs(*ids):

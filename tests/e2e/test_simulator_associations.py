@@ -4,7 +4,6 @@ from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, unquote
 
-import httpx
 import pytest
 
 from pipelines.simulator.links import Link
@@ -25,30 +24,15 @@ def small_portal():
 
 
 @pytest.fixture
-def connect(simulator):
-    """Start a simulator and give it with a signed-in HTTP client."""
-    clients = []
-
-    def start(**options):
-        running = simulator(**{"portal": small_portal(), **options})
-        clients.append(httpx.Client(base_url=running.base_url, headers=running.headers))
-        return running, clients[-1]
-
-    yield start
-    for client in clients:
-        client.close()
+def connect(connect):
+    """The same, of a small portal unless another is given."""
+    return lambda **options: connect(**{"portal": small_portal(), **options})
 
 
 @pytest.fixture(scope="module")
 def running(shared_simulator):
     """One simulator, of small pages, for all tests that only read."""
     return shared_simulator(portal=small_portal(), variants=SMALL_PAGES)
-
-
-@pytest.fixture(scope="module")
-def http(running):
-    with httpx.Client(base_url=running.base_url, headers=running.headers) as client:
-        yield client
 
 
 def inputs(*ids):

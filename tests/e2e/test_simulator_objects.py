@@ -1,6 +1,5 @@
 """The simulator's other records, their owners, outcomes, groups, schemas and histories."""
 
-import httpx
 import pytest
 
 from pipelines.simulator.account import ARCHIVED_OWNER, DELETED_DISPOSITION
@@ -15,32 +14,11 @@ COUNTS = {"companies": 150, "deals": 120, "tickets": 110, "machines": 105}
 OWNED = ("contacts", "calls", *COUNTS)
 
 
-@pytest.fixture
-def connect(simulator):
-    """Start a simulator and give it with a signed-in HTTP client."""
-    clients = []
-
-    def start(**options):
-        running = simulator(**options)
-        clients.append(httpx.Client(base_url=running.base_url, headers=running.headers))
-        return running, clients[-1]
-
-    yield start
-    for client in clients:
-        client.close()
-
-
 @pytest.fixture(scope="module")
 def running(shared_simulator):
     """One simulator for all tests that only read."""
     portal = Portal.build(contacts=250, calls=250, **COUNTS)
     return shared_simulator(portal=portal, search_requests_per_s=10_000)
-
-
-@pytest.fixture(scope="module")
-def http(running):
-    with httpx.Client(base_url=running.base_url, headers=running.headers) as client:
-        yield client
 
 
 def inputs(*ids):
