@@ -207,21 +207,23 @@ class ObjectFetch:
             self.live_total = total
 
     def _chunks(self, pages: AsyncGenerator[IdPage], *, archived: bool) -> AsyncGenerator[Chunk]:
+        weight = self.reading.weight
+
         async def read(page: IdPage) -> Batch:
             self._counters.add_found(len(page.ids))
-            await self._room.take(len(page.ids))
+            await self._room.take(len(page.ids) * weight)
             name = self.errand.id_property
             if name is None:
                 batch = await self._hydrator.read(page, archived=archived)
             else:
                 batch = await self._hydrator.read_by(name, page)
                 # Two values may be of one record, for which nobody gives back more than its own.
-                self._room.give(len(page.ids) - len(batch.page.ids))
+                self._room.give((len(page.ids) - len(batch.page.ids)) * weight)
             self._counters.read += len(page.ids)
             return batch
 
         batches = in_order(pages, read, concurrency=CONCURRENCY)
-        return chunked(until(self._stop, batches), self._type, bounds=self._bounds)
+        return chunked(until(self._stop, batches), self._type, bounds=self._bounds.of(weight))
 
     async def _type(self, batches: Sequence[Batch]) -> Typed:
         async with self._fitting:  # the first values decide, so nothing else is typed before

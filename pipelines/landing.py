@@ -93,6 +93,11 @@ class Chunk:
         return sum(part.read for part in self.parts)
 
     @property
+    def room(self) -> int:
+        """What its pages took of the room for records at risk."""
+        return self.read * self.reading.weight
+
+    @property
     def rows(self) -> int:
         """Rows for the object's table."""
         return sum(part.rows.num_rows for part in self.parts)

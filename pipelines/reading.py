@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -20,6 +21,10 @@ from transforms.columns import Column, columns
 from transforms.definitions import Kind, Property
 from transforms.normalise import integers
 from transforms.records import ENVELOPE
+
+USUAL_COLUMNS = 200
+"""What is in memory at a time is measured in records of up to so many columns. Portals with more
+than 1,000 properties exist."""
 
 KnownColumns = Mapping[str, Mapping[Kind, str]]
 """The columns a warehouse has, by property and kind; the last of each is the one in use."""
@@ -39,6 +44,11 @@ class Reading:
     def properties(self) -> tuple[str, ...]:
         """Names to ask HubSpot for."""
         return tuple(column.property for column in self.columns)
+
+    @property
+    def weight(self) -> int:
+        """How many records each of these counts for, where memory is the matter: 1 or more."""
+        return max(math.ceil(len(self.columns) / USUAL_COLUMNS), 1)
 
     @property
     def json_columns(self) -> tuple[str, ...]:

@@ -130,7 +130,7 @@ class _Run:
                 elif fetched.chunk is None:
                     fetch.tell(self._count_live(fetched))
                 else:
-                    on_disk = partial(fetch.taken, fetched.chunk.read)
+                    on_disk = partial(fetch.taken, fetched.chunk.room)
                     self._held.add(self._ready(fetched, fetched.step, fetched.chunk, on_disk))
                     del fetched
                     if self._held.rows > self._small_rows:

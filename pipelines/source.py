@@ -161,7 +161,7 @@ def _records(
         for fetched in fetch:
             row.note(fetched.usage)
             if fetched.chunk is not None:
-                fetch.taken(fetched.chunk.read)
+                fetch.taken(fetched.chunk.room)
                 is_first = row.requested_ids == 0
                 yield from _marked(_tables(fetched.chunk, row, is_first=is_first))
                 state[object_type] = _remembered(fetched.chunk.reading)

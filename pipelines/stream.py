@@ -14,7 +14,7 @@ from collections.abc import (
     Callable,
     Sequence,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from pipelines.accounting import Batch
@@ -34,6 +34,9 @@ CHUNK_SECONDS: Final = 45.0
 """A chunk closes after this time even if it is small, so that a slow portal is saved too."""
 SLICE_RECORDS: Final = 8_750
 """Records that are typed together, as soon as they are there: their bytes can go then."""
+
+PAGE_RECORDS: Final = 100
+"""Records that are read with one request, at most."""
 
 _POLL_S = 0.2  # how soon an interrupt is noticed
 
@@ -60,6 +63,19 @@ class Bounds:
     slice_records: int = SLICE_RECORDS
     retry: RetryPolicy | None = None
     answer_s: float = READ_TIMEOUT_S
+
+    def of(self, weight: int) -> Bounds:
+        """The bounds in records that count for `weight` each, and a page of room to fill them."""
+        if weight == 1:
+            return self
+        room = self.at_risk_records // weight
+        chunk = max(min(self.chunk_records // weight, room - PAGE_RECORDS), 1)
+        return replace(
+            self,
+            at_risk_records=room,
+            chunk_records=chunk,
+            slice_records=min(max(self.slice_records // weight, 1), chunk),
+        )
 
 
 async def in_order(

@@ -29,8 +29,9 @@ from pipelines.source import SCHEMA_NAME, package
 from pipelines.turn import Turn
 from pipelines.workfolder import PIPELINE, WorkFolder, unnoted_files
 
-MEMORY_LIMIT = "192MB"
-"""For DuckDB's buffers; what does not fit goes to disk, so a load's memory is bounded."""
+MEMORY_MB, MEMORY_MB_A_COLUMN = 60, 0.6
+"""For DuckDB's buffers; what does not fit goes to disk, so a load's memory is bounded. Of each
+column of the widest table it needs a block or two of 256 KB at a time, or it gives up."""
 
 CHECKPOINT_BYTES = 40 << 20
 """What may wait in DuckDB's log, and so in its memory. Each checkpoint writes the last row group
@@ -154,7 +155,7 @@ class Warehouse:
         """
         if self._held is None:
             self._held = self._connect()
-            self._held.execute(f"set global memory_limit = '{MEMORY_LIMIT}'; set TimeZone = 'UTC'")
+            self._held.execute("set TimeZone = 'UTC'")
         return self._held
 
     def release(self) -> None:
@@ -285,7 +286,10 @@ class Warehouse:
             )
 
     def _load(self) -> None:
-        self.hold()
+        tables = self.pipeline.default_schema.tables.values()
+        widest = max(len(table["columns"]) for table in tables)
+        memory_mb = round(MEMORY_MB + MEMORY_MB_A_COLUMN * widest)
+        self.execute(f"set global memory_limit = '{memory_mb}MB'")
         with self._named_failures():
             self.pipeline.load()
             self._is_fetched = False

@@ -59,8 +59,10 @@ class Begun:
         Raises:
             WarehouseError: It cannot be opened, or not before the wait is over.
         """
+        from pipelines.process import prepare
         from pipelines.warehouse import Warehouse
 
+        prepare()
         with Warehouse(self.path, lock_wait_s=self.wait_s, tell=self.output.say) as warehouse:
             return self.interruptible(lambda stop: work(warehouse, stop))
 

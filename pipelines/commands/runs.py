@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -56,9 +54,6 @@ def sync(
         return
     from pipelines.sync import sync as run_sync
 
-    gc.freeze()  # what is imported by now stays: looking through it again and again took 5 %
-    gc.set_threshold(50_000)
-    sys.setswitchinterval(0.02)  # fetching and landing hand the interpreter over less often
     outcome = begun.on_warehouse(
         lambda warehouse_, stop: run_sync(
             begun.settings,

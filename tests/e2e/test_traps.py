@@ -11,6 +11,7 @@ import threading
 import venv
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 from harness import (
     BY_THE_CLOCK,
@@ -31,6 +32,7 @@ from harness import (
     wait_until,
 )
 
+from pipelines.landing import Landing
 from pipelines.progress import Silent
 from pipelines.settings import ObjectSettings
 from pipelines.simulator.portal import Portal
@@ -69,6 +71,25 @@ def column_of(path, name: str, object_type: str = "contacts") -> tuple[str, str]
 
 def value(path, column: str, record_id: int) -> object:
     return rows(path, f'select "{column}" from crm.contacts where id = ?', record_id)[0][0]
+
+
+# ---------------------------------------------------------------- a thousand columns
+
+
+def test_a_table_of_a_thousand_columns_lands(path):
+    """DuckDB needs memory for each column of a load, and gives up where its limit is too low."""
+    count, names = 3_000, [f"property_{number}" for number in range(1_000)]
+    texts = pa.array([f"some text {number}" for number in range(count)])
+    key = pa.field("id", pa.int64(), nullable=False)
+    contacts = pa.Table.from_arrays(
+        [pa.array(range(count)), *[texts] * len(names)],
+        schema=pa.schema([key, *((name, pa.string()) for name in names)]),
+    )
+
+    with Warehouse(path) as warehouse:
+        warehouse.land([Landing("contacts", contacts, append=True)])
+
+    assert rows(path, "select count(*), count(property_999) from crm.contacts") == [(count, count)]
 
 
 # ---------------------------------------------------------------- 1: a column changes its type

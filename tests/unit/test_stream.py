@@ -147,6 +147,17 @@ def test_the_defaults_keep_the_promise_of_what_a_kill_may_cost():
     assert Bounds().slice_records <= Bounds().chunk_records
 
 
+@pytest.mark.parametrize("weight", [2, 5, 10, 50])
+def test_records_with_many_columns_come_in_smaller_chunks(weight):
+    """As much is in memory as of usual ones; and room for a page, or no chunk would be full."""
+    bounds = Bounds().of(weight)
+
+    assert bounds.slice_records * weight <= Bounds().slice_records
+    assert bounds.chunk_records * weight <= Bounds().chunk_records
+    assert (bounds.chunk_records + 100) * weight <= Bounds().at_risk_records
+    assert bounds.slice_records <= bounds.chunk_records
+
+
 # ---------------------------------------------------------------- stop
 
 
