@@ -29,11 +29,11 @@ from pipelines.source import SCHEMA_NAME, package
 from pipelines.turn import Turn
 from pipelines.workfolder import PIPELINE, WorkFolder, unnoted_files
 
-MEMORY_MB, MEMORY_MB_A_COLUMN = 60, 0.6
+MEMORY_MB, MEMORY_MB_A_COLUMN = 40, 0.6
 """For DuckDB's buffers; what does not fit goes to disk, so a load's memory is bounded. Of each
 column of the widest table it needs a block or two of 256 KB at a time, or it gives up."""
 
-CHECKPOINT_BYTES = 40 << 20
+CHECKPOINT_BYTES = 28 << 20
 """What may wait in DuckDB's log, and so in its memory. Each checkpoint writes the last row group
 of 122,880 rows anew, so many small ones are slow."""
 
