@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,13 @@ DEFAULT_LOCK_WAIT_S = 60.0
 HAS_TABLE = "select 1 from information_schema.tables where table_schema = ? and table_name = ?"
 STORAGE_VERSION = "v1.2.0"
 """Files in this format open in DuckDB 1.2 and later; DuckDB 2 would write one that 1.x refuses."""
+
+MEMORY_MB = 192
+"""For DuckDB's buffers; what does not fit goes to disk, so the memory of a query is bounded."""
+LOAD_MB, LOAD_MB_A_COLUMN = 40, 0.6
+"""The same while rows land. Of each column of the widest table DuckDB needs a block or two of
+256 KB at a time, or it gives up; and more where texts are long."""
+USUAL_LOAD_MB, LOAD_MB_A_MB = 24, 4
 
 _DISK_FULL = ("No space left", "File too large", "Disk quota exceeded", "not enough disk space")
 _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
@@ -53,6 +60,18 @@ def connect(
                 is_told = True
             return duckdb.connect(str(path), read_only=read_only, config=config)
     raise AssertionError("stamina either returns or raises")
+
+
+def all_or_none(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) -> None:
+    """Run all of the statements, or none."""
+    connection.begin()
+    try:
+        for statement in statements:
+            connection.execute(statement)
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
 
 
 @contextmanager
@@ -114,6 +133,19 @@ def check_name(path: Path) -> None:
             f"and then takes {path.stem}.contacts for a table of that catalog; "
             "choose another name, such as hubspot.duckdb"
         )
+
+
+def memory_limit(columns: int, *, load_bytes: int | None = None) -> str:
+    """The statement that bounds DuckDB's memory, for tables of up to so many columns.
+
+    `load_bytes`: what is about to be loaded, uncompressed; None: nothing is.
+    """
+    megabytes = LOAD_MB + round(LOAD_MB_A_COLUMN * columns)
+    if load_bytes is None:
+        megabytes = max(megabytes, MEMORY_MB)
+    else:
+        megabytes += round(LOAD_MB_A_MB * max(load_bytes / 1e6 - USUAL_LOAD_MB, 0))
+    return f"set global memory_limit = '{megabytes}MB'"
 
 
 def quoted(identifier: str) -> str:

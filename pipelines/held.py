@@ -15,14 +15,16 @@ from pipelines.warehouse import Warehouse
 class Ready:
     """A chunk as rows for tables, and the state that lands with them.
 
-    `expected`: of the table, once this has landed; see `passes.check`. `on_disk`: called once a
-    killed process would no longer lose the rows.
+    `room`: what its records took of that for records at risk, and what is given back when they
+    are on disk. `expected`: of the table, once this has landed; see `passes.check`. `on_disk`:
+    called once a killed process would no longer lose the rows.
     """
 
     object_type: str
     landings: list[Landing]
     state: dict[str, Any]
     rows: int
+    room: int = 0
     expected: Mapping[str, Any] | None = None
     on_disk: Callable[[], None] = lambda: None
 
@@ -36,9 +38,9 @@ class Held:
         self._ready: list[Ready] = []
 
     @property
-    def rows(self) -> int:
-        """Rows for the tables of object types."""
-        return sum(ready.rows for ready in self._ready)
+    def room(self) -> int:
+        """What all of it took of the room for records at risk."""
+        return sum(ready.room for ready in self._ready)
 
     def has(self, object_type: str) -> bool:
         """Whether something of it is held."""

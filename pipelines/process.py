@@ -21,8 +21,7 @@ def prepare() -> None:
     Left to itself, glibc keeps the bodies of answers for the next ones: after a million
     records 100 MB, in pieces that fit nothing else. Costs about 10 % of CPU time.
     """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # glibc has it, macOS does not
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):  # that is glibc
         libc.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
         libc.mallopt(_M_ARENA_MAX, _ARENAS)
     pa.set_memory_pool(pa.system_memory_pool())

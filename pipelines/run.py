@@ -108,7 +108,7 @@ class _Run:
             bounds=bounds,
         )
         self._room = bounds.at_risk_records
-        self._small_rows = bounds.chunk_records // SMALL
+        self._small_room = bounds.chunk_records // SMALL
         self._under_way = next(iter(jobs))
         recall.close_stale_runs(warehouse, now=started_at)
         settle(warehouse, jobs, now=started_at)
@@ -133,7 +133,7 @@ class _Run:
                     on_disk = partial(fetch.taken, fetched.chunk.room)
                     self._held.add(self._ready(fetched, fetched.step, fetched.chunk, on_disk))
                     del fetched
-                    if self._held.rows > self._small_rows:
+                    if self._held.room > self._small_room:
                         self._flush()
                         self._make_way()
                 if not fetch.is_next_within(HOLD_S):
@@ -224,7 +224,7 @@ class _Run:
         state = self._state(fetched, replace(job.progress, cut_off=cut_off))
         latest = max(part.seen_at for part in chunk.parts)
         state[f"{LANDED}{name}"] = {"synced_at": latest.isoformat()}
-        return Ready(name, [*landings, *made], state, chunk.rows, expected, on_disk)
+        return Ready(name, [*landings, *made], state, chunk.rows, chunk.room, expected, on_disk)
 
     def _state(self, fetched: Fetched, progress: Progress | None) -> dict[str, Any]:
         name = fetched.reading.object_type

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 from pipelines.accounting import Batch
 from pipelines.errors import Interrupted
+from pipelines.hubspot.client import MAX_BATCH_READ
 from pipelines.hubspot.retry import RetryPolicy
 from pipelines.hubspot.transport import READ_TIMEOUT_S
 from pipelines.idpages import IdPage
@@ -34,9 +35,6 @@ CHUNK_SECONDS: Final = 45.0
 """A chunk closes after this time even if it is small, so that a slow portal is saved too."""
 SLICE_RECORDS: Final = 8_750
 """Records that are typed together, as soon as they are there: their bytes can go then."""
-
-PAGE_RECORDS: Final = 100
-"""Records that are read with one request, at most."""
 
 _POLL_S = 0.2  # how soon an interrupt is noticed
 
@@ -69,7 +67,7 @@ class Bounds:
         if weight == 1:
             return self
         room = self.at_risk_records // weight
-        chunk = max(min(self.chunk_records // weight, room - PAGE_RECORDS), 1)
+        chunk = max(min(self.chunk_records // weight, room - MAX_BATCH_READ), 1)
         return replace(
             self,
             at_risk_records=room,

@@ -17,8 +17,10 @@ from pipelines.duckdb_file import (
     DATASET,
     DEFAULT_LOCK_WAIT_S,
     HAS_TABLE,
+    all_or_none,
     check_name,
     connect,
+    memory_limit,
     named_failures,
     quoted,
     will_pass,
@@ -27,11 +29,7 @@ from pipelines.errors import WarehouseError
 from pipelines.landing import KEYS, Landing
 from pipelines.source import SCHEMA_NAME, package
 from pipelines.turn import Turn
-from pipelines.workfolder import PIPELINE, WorkFolder, unnoted_files
-
-MEMORY_MB, MEMORY_MB_A_COLUMN = 40, 0.6
-"""For DuckDB's buffers; what does not fit goes to disk, so a load's memory is bounded. Of each
-column of the widest table it needs a block or two of 256 KB at a time, or it gives up."""
+from pipelines.workfolder import PIPELINE, WorkFolder, pending_bytes, unnoted_files
 
 CHECKPOINT_BYTES = 28 << 20
 """What may wait in DuckDB's log, and so in its memory. Each checkpoint writes the last row group
@@ -155,7 +153,7 @@ class Warehouse:
         """
         if self._held is None:
             self._held = self._connect()
-            self._held.execute("set TimeZone = 'UTC'")
+            self._held.execute(f"{memory_limit(self._widest())}; set TimeZone = 'UTC'")
         return self._held
 
     def release(self) -> None:
@@ -181,14 +179,7 @@ class Warehouse:
         """All of the statements, or none."""
         connection = self.hold()
         with self._named_failures():
-            connection.begin()
-            try:
-                for statement in statements:
-                    connection.execute(statement)
-            except BaseException:
-                connection.rollback()
-                raise
-            connection.commit()
+            all_or_none(connection, statements)
 
     def has_table(self, table: str, schema: str = DATASET) -> bool:
         """Whether `crm`, or another schema, has this table."""
@@ -286,15 +277,23 @@ class Warehouse:
             )
 
     def _load(self) -> None:
-        tables = self.pipeline.default_schema.tables.values()
-        widest = max(len(table["columns"]) for table in tables)
-        memory_mb = round(MEMORY_MB + MEMORY_MB_A_COLUMN * widest)
-        self.execute(f"set global memory_limit = '{memory_mb}MB'")
+        widest = self._widest()
+        with self._named_failures():
+            size = pending_bytes(self.pipeline)
+        self.execute(memory_limit(widest, load_bytes=size))
         with self._named_failures():
             self.pipeline.load()
             self._is_fetched = False
             if self._wal.exists() and self._wal.stat().st_size > CHECKPOINT_BYTES:
                 self.execute("checkpoint")
+        self.execute(memory_limit(widest))
+
+    def _widest(self) -> int:
+        """Columns of the widest table, as far as dlt knows it."""
+        if self._pipeline is None or not self._pipeline.default_schema_name:
+            return 0
+        tables = self._pipeline.default_schema.tables.values()
+        return max((len(table["columns"]) for table in tables), default=0)
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         with self._named_failures():

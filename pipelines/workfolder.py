@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import dlt
+import pyarrow.parquet as pq
 from dlt.common.storages.load_package import LoadPackageInfo
 
 PIPELINE = "crm"
@@ -64,6 +65,14 @@ def is_package_pending(path: Path) -> bool:
     folder = WorkFolder(path.absolute()).of_dlt / PIPELINE
     return any((folder / "load" / "normalized").glob("*/")) or any(
         (folder / "normalize" / "extracted").glob("*/")
+    )
+
+
+def pending_bytes(pipeline: dlt.Pipeline) -> int:
+    """How large what is pending is, uncompressed."""
+    found = (pq.read_metadata(file) for _, file in unnoted_files(pipeline))
+    return sum(
+        one.row_group(nth).total_byte_size for one in found for nth in range(one.num_row_groups)
     )
 
 

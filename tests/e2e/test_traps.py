@@ -76,7 +76,7 @@ def value(path, column: str, record_id: int) -> object:
 # ---------------------------------------------------------------- a thousand columns
 
 
-def test_a_table_of_a_thousand_columns_lands(path):
+def test_a_table_of_a_thousand_columns_lands_and_lands_again(path):
     """DuckDB needs memory for each column of a load, and gives up where its limit is too low."""
     count, names = 3_000, [f"property_{number}" for number in range(1_000)]
     texts = pa.array([f"some text {number}" for number in range(count)])
@@ -88,8 +88,24 @@ def test_a_table_of_a_thousand_columns_lands(path):
 
     with Warehouse(path) as warehouse:
         warehouse.land([Landing("contacts", contacts, append=True)])
+        warehouse.land([Landing("contacts", contacts)])
 
     assert rows(path, "select count(*), count(property_999) from crm.contacts") == [(count, count)]
+
+
+def test_a_chunk_of_long_texts_lands(path):
+    """DuckDB reads a column of a file in one piece, however low its limit is."""
+    count = 5_000
+    texts = pa.array([f"{number:06}" * 4_000 for number in range(count)])
+    key = pa.field("id", pa.int64(), nullable=False)
+    calls = pa.Table.from_arrays(
+        [pa.array(range(count)), texts], schema=pa.schema([key, ("body", pa.string())])
+    )
+
+    with Warehouse(path) as warehouse:
+        warehouse.land([Landing("calls", calls, append=True)])
+
+    assert rows(path, "select count(*), min(length(body)) from crm.calls") == [(count, 24_000)]
 
 
 # ---------------------------------------------------------------- 1: a column changes its type
