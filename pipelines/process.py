@@ -19,7 +19,7 @@ def prepare() -> None:
     """Have large blocks go back to the system when they are freed, and threads wait less.
 
     Left to itself, glibc keeps the bodies of answers for the next ones: after a million
-    records 100 MB, in pieces that fit nothing else. Costs about 10 % of CPU time.
+    records 100 MB, in pieces that fit nothing else. Costs 10 to 20 % of CPU time.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):  # that is glibc
         libc.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
